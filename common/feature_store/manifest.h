@@ -1,0 +1,58 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <c10/core/ScalarType.h>
+#include <nlohmann/json.hpp>
+
+#include "common/backbone_info.h"
+
+namespace last {
+
+constexpr int32_t kUnlabelled = -1;
+
+// One column of labels over the rows of a store.
+struct LabelColumn {
+  std::string name;
+  std::vector<int32_t> labels;       // [rows], kUnlabelled where the cell was empty
+  std::vector<std::string> classes;  // names by index; empty: the labels are bare indices
+};
+
+enum class RowState : uint8_t { kAbsent = 0, kStored = 1, kBadImage = 2 };
+
+// Everything a store says about itself, features and row states aside. See FORMAT.md.
+struct Manifest {
+  int64_t rows = 0;
+  c10::ScalarType dtype = c10::ScalarType::Half;  // Half, BFloat16 or Float
+  BackboneInfo backbone;                          // gives layers, tokens, dim
+  std::vector<std::string> sample_ids;            // [rows], the path as the list gives it
+  std::vector<int32_t> views;                     // [rows], 0 = the plain image
+  std::vector<LabelColumn> labels;
+  // The resolved configuration: {"features": {what changes the features}, "run": {the rest}}.
+  nlohmann::json config;
+  std::string image_list_sha256;
+  std::string created_by;  // "extractor 0.1.0"
+  int64_t shard_index = 0;
+  int64_t shard_count = 1;
+
+  int64_t layers() const { return static_cast<int64_t>(backbone.layers.size()); }
+  // Bytes of one row: layers * tokens * dim elements.
+  int64_t row_bytes() const;
+  // SHA-256 over the canonical dump of config["features"], hexadecimal.
+  std::string config_hash() const;
+};
+
+// "fp16" | "bf16" | "fp32"; anything else is an Error that names `context`.
+c10::ScalarType parse_dtype(const std::string& name, const std::string& context);
+std::string dtype_name(c10::ScalarType dtype);
+
+// The first leaf in which two configurations differ, as `preprocessing.resize: [224,224] in the
+// store, [256,256] now`; empty where they are equal.
+std::string first_difference(const nlohmann::json& stored, const nlohmann::json& now);
+
+// X/N.h5 -> X/N.00001-of-00004.h5 (index from 0); with one shard the path itself.
+std::string shard_path(const std::string& path, int64_t index, int64_t count);
+
+}  // namespace last

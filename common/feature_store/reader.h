@@ -1,0 +1,60 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+#include "common/feature_store/manifest.h"
+#include "common/io/checksum.h"
+
+namespace last {
+
+struct StoreStatistics {
+  at::Tensor mean;  // fp32 [layers, dim], over the tokens of all stored rows
+  at::Tensor std;   // fp32 [layers, dim]
+};
+
+// A finished store: one file, or the complete set of shards of NAME.h5. Checks the footer before
+// HDF5 sees the file, then schema and completeness, and reads rows with positional reads. Each row's
+// CRC is checked on its first read. Thread-safe after construction.
+//
+// A file without our footer that HDF5 can open (repacked, filtered) is read through HDF5, slowly.
+class FeatureStoreReader {
+ public:
+  explicit FeatureStoreReader(const std::string& path);
+  ~FeatureStoreReader();
+
+  // Of all shards together: rows, sample ids, labels are joined in shard order.
+  const Manifest& manifest() const;
+  const std::vector<std::string>& shard_files() const;
+  RowState state(int64_t row) const;
+  Sha256Digest image_digest(int64_t row) const;
+  // Rows in state kStored, ascending.
+  const std::vector<int64_t>& stored_rows() const;
+  // What the user should know, one line each (e.g. a repacked file); the caller prints them.
+  const std::vector<std::string>& warnings() const;
+  StoreStatistics statistics() const;  // of one shard; for several, joined by their row counts
+
+  // Reads rows (indices into all rows) into `destination`, row_bytes() each, contiguous. An Error
+  // names file, row, expected and found CRC of a damaged row.
+  void read_rows(std::span<const int64_t> rows, void* destination) const;
+  // One row as [layers, tokens, dim] in the store's dtype.
+  at::Tensor read_row(int64_t row) const;
+
+  // Checks every checksum of every shard; calls `on_row(rows checked)` now and then. Returns one line
+  // per damage found.
+  std::vector<std::string> verify(const std::function<void(int64_t)>& on_row) const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// True where PATH, or any shard of it, exists as a finished file.
+bool feature_store_exists(const std::string& path);
+
+}  // namespace last
