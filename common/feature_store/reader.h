@@ -19,8 +19,8 @@ struct StoreStatistics {
 };
 
 // A finished store: one file, or the complete set of shards of NAME.h5. Checks the footer before
-// HDF5 sees the file, then schema and completeness, and reads rows with positional reads. Each row's
-// CRC is checked on its first read. Thread-safe after construction.
+// HDF5 sees the file, then schema and completeness, and reads rows with positional reads. Each
+// row's CRC is checked on its first read. Thread-safe after construction.
 //
 // A file without our footer that HDF5 can open (repacked, filtered) is read through HDF5, slowly.
 class FeatureStoreReader {
@@ -45,8 +45,8 @@ class FeatureStoreReader {
   // One row as [layers, tokens, dim] in the store's dtype.
   at::Tensor read_row(int64_t row) const;
 
-  // Checks every checksum of every shard; calls `on_row(rows checked)` now and then. Returns one line
-  // per damage found.
+  // Checks every checksum of every shard; calls `on_row(rows checked)` now and then. Returns one
+  // line per damage found.
   std::vector<std::string> verify(const std::function<void(int64_t)>& on_row) const;
 
  private:

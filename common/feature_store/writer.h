@@ -18,9 +18,9 @@ namespace last {
 class FeatureStoreWriter {
  public:
   // Creates PATH.partial and reserves its whole space (an Error names the missing bytes), or
-  // resumes an existing one: its manifest must equal `manifest` (the first difference is named), and
-  // every row marked stored must match its CRC; those that don't are marked absent again.
-  // Rows marked bad are marked absent as well: the image may have been mended.
+  // resumes an existing one: its manifest must equal `manifest` (the first difference is named),
+  // and every row marked stored must match its CRC; those that don't are marked absent again. Rows
+  // marked bad are marked absent as well: the image may have been mended.
   FeatureStoreWriter(const std::string& path, Manifest manifest);
   ~FeatureStoreWriter();  // leaves PATH.partial for a later resume unless finish() was called
 
@@ -31,16 +31,16 @@ class FeatureStoreWriter {
   Sha256Digest image_digest(int64_t row) const;
   int64_t rows_stored() const;
 
-  // `data`: row_bytes() bytes of [layers, tokens, dim] in the store's dtype. Non-finite values are an
-  // Error that names the row and layer and suggests bf16.
+  // `data`: row_bytes() bytes of [layers, tokens, dim] in the store's dtype. Non-finite values are
+  // an Error that names the row and layer and suggests bf16.
   void write_row(int64_t row, const void* data, const Sha256Digest& image_digest);
   // Its slot is filled with zeros.
   void write_bad_row(int64_t row, const Sha256Digest& image_digest);
   // The row will be computed again (its image changed since the interrupted run).
   void reset_row(int64_t row);
 
-  // Statistics, footer, fdatasync, rename, fsync of the folder. Every row must be stored or bad, and
-  // at least one stored.
+  // Statistics, footer, fdatasync, rename, fsync of the folder. Every row must be stored or bad,
+  // and at least one stored.
   void finish();
 
  private:

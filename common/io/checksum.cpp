@@ -1,9 +1,9 @@
 #include "common/io/checksum.h"
 
 #include <algorithm>
+#include <isa-l/crc.h>
 #include <vector>
 
-#include <isa-l/crc.h>
 #include <openssl/evp.h>
 
 #include "common/error.h"

@@ -11,8 +11,8 @@
 namespace last {
 
 enum class Method { kLast, kLinear };
-// Which prefix sum block i sees: D: P_i (the paper's figure); B: P_{i-1}; C: as D, and one more block
-// at the front that sees z_0.
+// Which prefix sum block i sees: D: P_i (the paper's figure); B: P_{i-1}; C: as D, and one more
+// block at the front that sees z_0.
 enum class Variant { kB, kC, kD };
 enum class Pool { kMeanPatch, kCls, kMeanAll };
 enum class FinalNorm { kFrozen, kTrainable, kNone };
@@ -55,8 +55,8 @@ nlohmann::json to_json(const NetworkConfig& config);
 NetworkConfig network_config_from_json(const nlohmann::json& json);
 
 // Whether the network fits the backbone and the stored layers. UsageError: gap doesn't divide the
-// depth, heads don't divide rank, a value below 1. Error: a map it needs is not stored (the gaps that
-// are possible are named), pool = cls without a cls token.
+// depth, heads don't divide rank, a value below 1. Error: a map it needs is not stored (the gaps
+// that are possible are named), pool = cls without a cls token.
 void check_network_config(const NetworkConfig& config, const BackboneInfo& backbone);
 
 // Indices into the stored layers of z_0, z_g, .., z_N; for a linear probe only z_N.

@@ -16,7 +16,7 @@ namespace last {
 struct BankConfig {
   BackboneInfo backbone;
   NetworkConfig network;
-  std::vector<int64_t> classes;        // [K], outputs of each network
+  std::vector<int64_t> classes;         // [K], outputs of each network
   std::vector<double> label_smoothing;  // [K]
 
   int64_t networks() const { return static_cast<int64_t>(classes.size()); }
@@ -41,7 +41,8 @@ class Engine {
   //   features  [B, layers, n, D], the store's dtype (fp16, bf16 or fp32), contiguous
   //   labels    int32 [K, B], -1 = unlabelled
   //   active    [K], networks with 0 are left out: their gradients and results are not touched
-  //   gradients like `parameters`; overwritten with d(loss of network k)/d(parameters of network k);
+  //   gradients like `parameters`; overwritten with d(loss of network k)/d(parameters of network
+  //   k);
   //             zero for a network none of whose rows is labelled
   virtual BatchResult forward_backward(const at::Tensor& features, const at::Tensor& labels,
                                        const std::vector<uint8_t>& active,

@@ -13,10 +13,10 @@
 
 namespace last {
 
-// The trainable parameters of a bank of K networks of one shape, stacked, fp32, contiguous. M is the
-// number of LSA modules of a network (blocks * T, in order), C the largest class count of the bank:
-// a network with fewer classes has zero rows at the end, which are masked out of its softmax. A
-// tensor that the shape doesn't have is undefined.
+// The trainable parameters of a bank of K networks of one shape, stacked, fp32, contiguous. M is
+// the number of LSA modules of a network (blocks * T, in order), C the largest class count of the
+// bank: a network with fewer classes has zero rows at the end, which are masked out of its softmax.
+// A tensor that the shape doesn't have is undefined.
 struct Parameters {
   at::Tensor norm_weight;  // [K, M, D]      gamma of the modules' LayerNorm
   at::Tensor norm_bias;    // [K, M, D]      beta
