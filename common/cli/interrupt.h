@@ -1,0 +1,19 @@
+#pragma once
+
+#include <optional>
+#include <string>
+
+namespace last {
+
+// Ctrl-C, SIGTERM and --time-limit ask the work to stop at the next safe place. A second signal
+// kills the process at once.
+void install_interrupt_handlers(std::optional<double> time_limit_seconds);
+
+// Why the work should stop ("interrupted by SIGINT", "the time limit is over"), or nothing.
+// Thread-safe and cheap.
+std::optional<std::string> interrupt_reason();
+
+// Throws Interrupted("REASON; HOW_TO_GO_ON") where there is a reason.
+void check_interrupt(const std::string& how_to_go_on);
+
+}  // namespace last

@@ -1,0 +1,37 @@
+#include "common/cli/log.h"
+
+#include <atomic>
+#include <cstdio>
+#include <unistd.h>
+
+namespace last {
+namespace {
+
+std::string& name() {
+  static std::string text = "last";
+  return text;
+}
+
+std::atomic<bool> quiet_mode{false};
+
+void print(const std::string& line) {
+  // On a terminal a progress bar may stand on the line: clear it first.
+  const char* clear = isatty(STDERR_FILENO) != 0 ? "\r\033[K" : "";
+  std::fputs((clear + line + "\n").c_str(), stderr);
+}
+
+}  // namespace
+
+void set_program_name(const std::string& program) { name() = program; }
+const std::string& program_name() { return name(); }
+
+void set_quiet(bool quiet) { quiet_mode = quiet; }
+bool is_quiet() { return quiet_mode; }
+
+void log_info(const std::string& message) {
+  if (!is_quiet()) print(message);
+}
+void log_warning(const std::string& message) { print(name() + ": warning: " + message); }
+void log_error(const std::string& message) { print(name() + ": error: " + message); }
+
+}  // namespace last

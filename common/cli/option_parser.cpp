@@ -1,0 +1,104 @@
+#include "common/cli/option_parser.h"
+
+#include <algorithm>
+#include <fstream>
+#include <iostream>
+#include <utility>
+
+#include <boost/program_options/parsers.hpp>
+#include <boost/program_options/value_semantic.hpp>
+#include <boost/program_options/variables_map.hpp>
+
+#include "common/cli/log.h"
+#include "common/cli/parse.h"
+#include "common/error.h"
+
+namespace po = boost::program_options;
+
+namespace last {
+namespace {
+
+constexpr unsigned kWidth = 100;
+
+}  // namespace
+
+OptionParser::OptionParser(std::string command, std::string summary)
+    : command_(std::move(command)), summary_(std::move(summary)) {}
+
+po::options_description& OptionParser::group(const std::string& name) {
+  return groups_.emplace_back(name, kWidth, kWidth / 2);
+}
+
+std::vector<std::string> OptionParser::known_options() const {
+  std::vector<std::string> names;
+  for (const auto& group : groups_) {
+    for (const auto& option : group.options()) names.push_back(option->long_name());
+  }
+  return names;
+}
+
+void OptionParser::print_help() const {
+  std::cout << command_ << " - " << summary_ << "\n\nUsage: " << command_ << " [options]\n";
+  for (const auto& group : groups_) std::cout << "\n" << group;
+}
+
+bool OptionParser::parse(const std::vector<std::string>& arguments) {
+  std::string config_file;
+  bool quiet = false;
+  bool help = false;
+  group("General").add_options()  //
+      ("config", po::value(&config_file)->value_name("FILE.ini"),
+       "read options from a file of NAME=VALUE lines; the command line wins")              //
+      ("quiet", po::bool_switch(&quiet), "no progress and no information, only warnings")  //
+      ("help", po::bool_switch(&help), "show this text");
+
+  po::options_description all;
+  for (const auto& group : groups_) all.add(group);
+  po::variables_map values;
+  std::string source = command_;
+  try {
+    constexpr int kStyle =
+        po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
+    const po::positional_options_description no_positional;
+    po::store(po::command_line_parser(arguments)
+                  .options(all)
+                  .style(kStyle)
+                  .positional(no_positional)
+                  .run(),
+              values);
+    if (values["help"].as<bool>()) {
+      print_help();
+      return false;
+    }
+    if (values.count("config") != 0) {
+      source = values["config"].as<std::string>();
+      std::ifstream file(source);
+      if (!file) fail("can't open the configuration \"", source, "\"");
+      po::store(po::parse_config_file(file, all), values);
+      source = command_;
+    }
+    for (const auto& [name, value] : values) {
+      if (!value.defaulted()) given_.push_back(name);
+    }
+    po::notify(values);
+  } catch (const po::unknown_option& error) {
+    std::string name = error.get_option_name();
+    name.erase(0, name.find_first_not_of('-'));
+    const std::string guess = nearest(name, known_options());
+    fail_usage(source, ": unknown option --", name,
+               guess.empty() ? "" : " (did you mean --" + guess + "?)", "; see ", command_,
+               " --help");
+  } catch (const po::too_many_positional_options_error&) {
+    fail_usage(source, ": an argument without an option name; see ", command_, " --help");
+  } catch (const po::error& error) {
+    fail_usage(source, ": ", error.what(), "; see ", command_, " --help");
+  }
+  set_quiet(quiet);
+  return true;
+}
+
+bool OptionParser::given(const std::string& option) const {
+  return std::find(given_.begin(), given_.end(), option) != given_.end();
+}
+
+}  // namespace last

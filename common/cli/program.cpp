@@ -1,0 +1,74 @@
+#include "common/cli/program.h"
+
+#include <iostream>
+#include <new>
+
+#include <c10/util/Exception.h>
+
+#include "common/cli/log.h"
+#include "common/cli/parse.h"
+#include "common/cli/version.h"
+#include "common/error.h"
+
+namespace last {
+namespace {
+
+void print_help(const std::string& name, const std::string& summary,
+                const std::vector<Command>& commands) {
+  std::cout << name << " - " << summary << "\n\nCommands:\n";
+  for (const auto& command : commands) {
+    std::cout << "  " << command.name << std::string(12 - command.name.size(), ' ')
+              << command.summary << "\n";
+  }
+  std::cout << "\n`" << name << " COMMAND --help` shows a command's options. `" << name
+            << " --version` shows the version.\n"
+            << "Exit status: 0 done, 1 error, 2 usage, 3 too many bad images, 4 interrupted "
+               "(resumable).\n";
+}
+
+int dispatch(const std::string& name, const std::string& summary,
+             const std::vector<Command>& commands, const std::vector<std::string>& arguments) {
+  if (arguments.empty()) fail_usage("no command given; see ", name, " --help");
+  const std::string& first = arguments.front();
+  if (first == "--help" || first == "-h" || first == "help") {
+    print_help(name, summary, commands);
+    return kExitDone;
+  }
+  if (first == "--version") {
+    std::cout << name << " " << kVersion << "\n";
+    return kExitDone;
+  }
+  std::vector<std::string> names;
+  for (const auto& command : commands) {
+    if (command.name == first) return command.run({arguments.begin() + 1, arguments.end()});
+    names.push_back(command.name);
+  }
+  const std::string guess = nearest(first, names);
+  fail_usage("unknown command \"", first, "\"",
+             guess.empty() ? "" : " (did you mean " + guess + "?)", "; see ", name, " --help");
+}
+
+}  // namespace
+
+int run_program(const std::string& name, const std::string& summary,
+                const std::vector<Command>& commands, int argc, char** argv) {
+  set_program_name(name);
+  try {
+    return dispatch(name, summary, commands, {argv + 1, argv + argc});
+  } catch (const UsageError& error) {
+    log_error(error.what());
+    return kExitUsage;
+  } catch (const Interrupted& error) {
+    log_info(name + ": " + error.what());
+    return kExitInterrupted;
+  } catch (const c10::Error& error) {
+    log_error(error.what_without_backtrace());
+  } catch (const std::bad_alloc&) {
+    log_error("out of memory");
+  } catch (const std::exception& error) {
+    log_error(error.what());
+  }
+  return kExitError;
+}
+
+}  // namespace last
