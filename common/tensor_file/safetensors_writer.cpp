@@ -1,0 +1,76 @@
+#include <algorithm>
+#include <cstdint>
+#include <cstdio>
+#include <utility>
+
+#include <nlohmann/json.hpp>
+
+#include "common/error.h"
+#include "common/io/file.h"
+#include "common/tensor_file/safetensors.h"
+
+namespace last {
+namespace {
+
+using Item = std::pair<std::string, at::Tensor>;
+
+std::vector<Item> in_file_order(const std::map<std::string, at::Tensor>& tensors) {
+  std::vector<Item> items;
+  for (const auto& [name, tensor] : tensors) {
+    if (!tensor.defined()) fail("tensor ", quoted_name(name), " is undefined and can't be stored");
+    if (name == "__metadata__") fail("a tensor can't be called __metadata__");
+    items.emplace_back(name, tensor.detach());
+  }
+  // tensors come sorted by name from the map
+  std::stable_sort(items.begin(), items.end(), [](const Item& a, const Item& b) {
+    return a.second.element_size() > b.second.element_size();
+  });
+  return items;
+}
+
+std::string make_header(const std::vector<Item>& items,
+                        const std::map<std::string, std::string>& metadata) {
+  nlohmann::ordered_json header = nlohmann::ordered_json::object();
+  if (!metadata.empty()) header["__metadata__"] = metadata;
+  uint64_t offset = 0;
+  for (const auto& [name, tensor] : items) {
+    const uint64_t end = offset + tensor.nbytes();
+    header[name] = {{"dtype", safetensors_dtype_name(tensor.scalar_type())},
+                    {"shape", tensor.sizes().vec()},
+                    {"data_offsets", {offset, end}}};
+    offset = end;
+  }
+  std::string text = header.dump();
+  text.resize((text.size() + 7) / 8 * 8, ' ');
+  return text;
+}
+
+}  // namespace
+
+void write_safetensors(const std::string& path, const std::map<std::string, at::Tensor>& tensors,
+                       const std::map<std::string, std::string>& metadata) {
+  const std::vector<Item> items = in_file_order(tensors);
+  const std::string header = make_header(items, metadata);
+  const std::string temporary = path + ".tmp";
+  File file = File::create(temporary);
+  try {
+    uint8_t length[8];
+    for (size_t i = 0; i < 8; ++i) length[i] = static_cast<uint8_t>(header.size() >> 8 * i);
+    file.write_at(length, 8, 0);
+    file.write_at(header.data(), header.size(), 8);
+    uint64_t offset = 8 + header.size();
+    for (const auto& [name, tensor] : items) {
+      const at::Tensor bytes = tensor.to(c10::Device(c10::kCPU)).contiguous();
+      file.write_at(bytes.const_data_ptr(), bytes.nbytes(), offset);
+      offset += bytes.nbytes();
+    }
+    file.sync();
+    file.close();
+  } catch (...) {
+    std::remove(temporary.c_str());
+    throw;
+  }
+  publish_file(temporary, path);
+}
+
+}  // namespace last

@@ -1,0 +1,42 @@
+#include "common/tensor_file/tensor_source.h"
+
+#include <filesystem>
+
+#include "common/error.h"
+#include "common/tensor_file/safetensors.h"
+#include "common/tensor_file/sharded_safetensors.h"
+
+namespace last {
+namespace {
+
+bool is_pickled(const std::string& extension) {
+  return extension == ".pth" || extension == ".pt" || extension == ".bin" || extension == ".tar";
+}
+
+}  // namespace
+
+std::unique_ptr<TensorSource> open_tensor_source(const std::string& path) {
+  namespace fs = std::filesystem;
+  if (fs::is_directory(path)) {
+    for (const char* name : {"model.safetensors", "model.safetensors.index.json"}) {
+      const fs::path inside = fs::path(path) / name;
+      if (fs::exists(inside)) return open_tensor_source(inside.string());
+    }
+    fail("folder \"", path, "\" holds neither model.safetensors nor model.safetensors.index.json");
+  }
+  const std::string extension = fs::path(path).extension().string();
+  if (is_pickled(extension)) {
+    fail("can't read \"", path,
+         "\": pickled files can run code when they are read; "
+         "scripts/convert_checkpoint.py turns them into safetensors");
+  }
+  if (extension == ".npz") {
+    fail("can't read \"", path,
+         "\": NumPy archives are not supported; "
+         "scripts/convert_checkpoint.py turns them into safetensors");
+  }
+  if (extension == ".json") return std::make_unique<ShardedSafetensors>(path);
+  return std::make_unique<SafetensorsFile>(path);
+}
+
+}  // namespace last
