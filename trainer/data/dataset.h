@@ -1,0 +1,70 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "common/feature_store/reader.h"
+#include "trainer/data/targets.h"
+
+namespace last {
+
+// The stores that one of --train, --val, --test names, opened.
+struct StoreGroup {
+  std::string role;  // "train", "val", "test"
+  std::vector<std::string> paths;
+  std::vector<std::shared_ptr<const FeatureStoreReader>> readers;
+};
+
+StoreGroup open_stores(const std::string& role, const std::vector<std::string>& paths);
+
+// Refuses stores whose features were not made in the same way: names both files and the first
+// difference.
+void check_same_features(const std::vector<StoreGroup>& groups);
+
+// Samples with their rows and labels, over one or more stores. A sample is an image; it has one
+// row, or one per view. Bad images are left out. A cheap value: it shares the readers.
+class Dataset {
+ public:
+  Dataset() = default;
+  // `all_views`: keep augmented views (for training); otherwise only view 0.
+  Dataset(const StoreGroup& group, const std::vector<Target>& targets, bool all_views);
+
+  int64_t size() const { return static_cast<int64_t>(samples_.size()); }
+  const std::vector<std::string>& ids() const { return ids_; }
+  int64_t views(int64_t sample) const { return samples_[static_cast<size_t>(sample)].views; }
+  // [samples] of one target, -1 = unlabelled.
+  const std::vector<int32_t>& labels(int64_t target) const {
+    return labels_[static_cast<size_t>(target)];
+  }
+  int64_t targets() const { return static_cast<int64_t>(labels_.size()); }
+  // Of the first store; layers, tokens and dim are the same in all of them.
+  const Manifest& manifest() const { return readers_.front()->manifest(); }
+  // All rows of all views.
+  int64_t total_rows() const;
+
+  // Copies the row of `view` of `sample` to `destination`, manifest().row_bytes().
+  void read(int64_t sample, int64_t view, void* destination) const;
+
+  // The samples whose indices are given, in that order.
+  Dataset subset(std::span<const int64_t> samples) const;
+  // This data set's samples, then the other's (same targets).
+  Dataset joined_with(const Dataset& other) const;
+
+ private:
+  struct Sample {
+    int64_t store = 0;
+    int64_t first_row = 0;  // index into rows_ of the store
+    int64_t views = 1;
+  };
+
+  std::vector<std::shared_ptr<const FeatureStoreReader>> readers_;
+  std::vector<Sample> samples_;
+  std::vector<int64_t> rows_;  // row numbers, views of a sample side by side
+  std::vector<std::string> ids_;
+  std::vector<std::vector<int32_t>> labels_;  // [targets][samples]
+};
+
+}  // namespace last

@@ -1,0 +1,8 @@
+#include "common/cli/program.h"
+#include "trainer/commands/run.h"
+
+int main(int argc, char** argv) {
+  return last::run_program(
+      "trainer", "trains LAST side networks on cached features of a frozen vision transformer",
+      {{"run", "train a grid of side networks and linear probes", last::trainer_run}}, argc, argv);
+}

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "trainer/sweep/grid.h"
+
+namespace last {
+
+// What selection may look at: never the test split.
+struct Candidate {
+  Setting setting;
+  double val_accuracy = 0;  // percent, at the last epoch
+  int64_t parameters = 0;
+};
+
+// One setting with all its seeds.
+struct Choice {
+  Setting setting;  // of the lowest seed
+  double mean_val_accuracy = 0;
+  std::vector<int64_t> members;  // indices into the candidates
+};
+
+// The setting with the highest mean validation accuracy over its seeds; ties go to fewer
+// parameters, then to the lower index. Nothing where there is no candidate.
+std::optional<Choice> choose_best(const std::vector<Candidate>& candidates);
+
+}  // namespace last

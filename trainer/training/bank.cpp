@@ -1,0 +1,167 @@
+#include "trainer/training/bank.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+#include <ATen/ops/empty.h>
+
+#include "common/error.h"
+#include "trainer/training/schedule.h"
+
+namespace last {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+BankConfig bank_config(const std::vector<Setting>& settings, const std::vector<Target>& targets,
+                       const BackboneInfo& backbone) {
+  BankConfig config{backbone, settings.front().network, {}, {}};
+  for (const auto& setting : settings) {
+    config.classes.push_back(targets[static_cast<size_t>(setting.target)].classes);
+    config.label_smoothing.push_back(setting.label_smoothing);
+  }
+  return config;
+}
+
+Parameters initial_parameters(const std::vector<Setting>& settings, const BankConfig& config,
+                              const c10::Device& device) {
+  int64_t most_classes = 0;
+  for (const int64_t classes : config.classes) most_classes = std::max(most_classes, classes);
+  auto parameters =
+      make_parameters(config.networks(), config.network, config.backbone, most_classes);
+  for (size_t k = 0; k < settings.size(); ++k) {
+    initialize_network(parameters, static_cast<int64_t>(k), config.network, config.backbone,
+                       config.classes[k], static_cast<uint64_t>(settings[k].seed));
+  }
+  return parameters.to(device);
+}
+
+}  // namespace
+
+std::string to_string(NetworkStatus status) {
+  switch (status) {
+    case NetworkStatus::kOk:
+      return "ok";
+    case NetworkStatus::kDiverged:
+      return "diverged";
+    case NetworkStatus::kStopped:
+      return "stopped";
+  }
+  return "?";
+}
+
+NetworkStatus parse_network_status(const std::string& name) {
+  for (const auto status :
+       {NetworkStatus::kOk, NetworkStatus::kDiverged, NetworkStatus::kStopped}) {
+    if (to_string(status) == name) return status;
+  }
+  fail("unknown network status \"", name, "\"");
+}
+
+NetworkProgress::NetworkProgress() {
+  constexpr double kUnmeasured = std::numeric_limits<double>::quiet_NaN();
+  train_loss = train_accuracy = val_accuracy = test_accuracy = kUnmeasured;
+}
+
+Bank::Bank(std::vector<Setting> settings, const std::vector<Target>& targets,
+           const BackboneInfo& backbone, const ComputeOptions& compute)
+    : settings_(std::move(settings)),
+      engine_(make_engine(bank_config(settings_, targets, backbone), compute.device,
+                          compute.threads, compute.precision)),
+      parameters_(initial_parameters(settings_, engine_->config(), compute.device)),
+      gradients_(parameters_.zeros_like()),
+      optimizer_(parameters_),
+      active_(settings_.size(), 1),
+      progress_(settings_.size()),
+      target_index_(at::empty({networks()}, at::kLong)) {
+  for (size_t k = 0; k < settings_.size(); ++k) {
+    target_index_.mutable_data_ptr<int64_t>()[k] = settings_[k].target;
+  }
+}
+
+int64_t Bank::classes(int64_t network) const {
+  return engine_->config().classes[static_cast<size_t>(network)];
+}
+
+at::Tensor Bank::labels_of_networks(const at::Tensor& labels) const {
+  return labels.index_select(0, target_index_.to(labels.device()));
+}
+
+void Bank::step(const at::Tensor& features, const at::Tensor& labels, int64_t epoch, int64_t epochs,
+                int64_t warmup_epochs) {
+  const auto start = Clock::now();
+  for (size_t k = 0; k < active_.size(); ++k) {
+    active_[k] = progress_[k].status == NetworkStatus::kOk ? 1 : 0;
+  }
+  const auto result = engine_->forward_backward(features, labels_of_networks(labels), active_,
+                                                parameters_, gradients_);
+  std::vector<StackedAdamW::Hyperparameters> rates(active_.size());
+  std::vector<uint8_t> stepping = active_;
+  for (size_t k = 0; k < active_.size(); ++k) {
+    if (active_[k] == 0) continue;
+    auto& network = progress_[k];
+    if (result.labelled[k] == 0) {
+      stepping[k] = 0;
+      continue;
+    }
+    if (!std::isfinite(result.loss[k])) {
+      network.status = NetworkStatus::kDiverged;
+      stepping[k] = 0;
+      continue;
+    }
+    const auto count = static_cast<double>(result.labelled[k]);
+    network.loss_sum += result.loss[k] * count;
+    network.correct += result.correct[k];
+    network.labelled += result.labelled[k];
+    const auto& setting = settings_[k];
+    const double rate = learning_rate_at(epoch, setting.learning_rate, epochs, warmup_epochs);
+    const double head_peak = setting.learning_rate * setting.head_learning_rate_scale;
+    rates[k] = {rate, learning_rate_at(epoch, head_peak, epochs, warmup_epochs),
+                setting.weight_decay};
+  }
+  optimizer_.step(parameters_, gradients_, stepping, rates);
+  const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  for (auto& network : progress_) network.seconds += seconds / static_cast<double>(networks());
+}
+
+void Bank::finish_epoch() {
+  constexpr double kUnmeasured = std::numeric_limits<double>::quiet_NaN();
+  for (auto& network : progress_) {
+    const auto count = static_cast<double>(network.labelled);
+    const bool measured = network.labelled > 0 && network.status == NetworkStatus::kOk;
+    network.train_loss = measured ? network.loss_sum / count : kUnmeasured;
+    network.train_accuracy =
+        measured ? 100 * static_cast<double>(network.correct) / count : kUnmeasured;
+    network.loss_sum = 0;
+    network.correct = network.labelled = 0;
+  }
+}
+
+at::Tensor Bank::predict(const at::Tensor& features) {
+  std::vector<uint8_t> ok(active_.size());
+  for (size_t k = 0; k < ok.size(); ++k) {
+    ok[k] = progress_[k].status == NetworkStatus::kDiverged ? 0 : 1;
+  }
+  return engine_->logits(features, ok, parameters_).argmax(-1).to(at::kCPU);
+}
+
+std::vector<Bank> make_banks(const std::vector<Setting>& settings,
+                             const std::vector<Target>& targets, const BackboneInfo& backbone,
+                             const ComputeOptions& compute) {
+  std::vector<std::vector<Setting>> groups;
+  for (const auto& setting : settings) {
+    auto found = std::find_if(groups.begin(), groups.end(), [&](const auto& group) {
+      return group.front().network == setting.network;
+    });
+    if (found == groups.end()) found = groups.insert(groups.end(), std::vector<Setting>{});
+    found->push_back(setting);
+  }
+  std::vector<Bank> banks;
+  for (auto& group : groups) banks.emplace_back(std::move(group), targets, backbone, compute);
+  return banks;
+}
+
+}  // namespace last

@@ -1,0 +1,87 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <c10/core/Device.h>
+
+#include "common/last/engines/engines.h"
+#include "trainer/data/targets.h"
+#include "trainer/sweep/grid.h"
+#include "trainer/training/optimizer.h"
+
+namespace last {
+
+enum class NetworkStatus { kOk, kDiverged, kStopped };
+std::string to_string(NetworkStatus status);
+NetworkStatus parse_network_status(const std::string& name);
+
+// What is known of one network in training.
+struct NetworkProgress {
+  NetworkStatus status = NetworkStatus::kOk;
+  // Sums over the labelled rows of the epoch under way.
+  double loss_sum = 0;
+  int64_t correct = 0;
+  int64_t labelled = 0;
+  // Of the last finished epoch; NaN where unmeasured.
+  double train_loss = 0;
+  double train_accuracy = 0;  // percent
+  double val_accuracy = 0;    // percent
+  double test_accuracy = 0;   // percent
+  double seconds = 0;         // its share of the wall time so far
+
+  NetworkProgress();
+};
+
+struct ComputeOptions {
+  c10::Device device = c10::Device(c10::kCPU);
+  int threads = 1;
+  Precision precision = Precision::kFloat32;
+};
+
+// K networks of one shape in training: their parameters, moments and engine.
+class Bank {
+ public:
+  // `settings` of equal shape, `backbone` cut down to the maps that a batch holds.
+  Bank(std::vector<Setting> settings, const std::vector<Target>& targets,
+       const BackboneInfo& backbone, const ComputeOptions& compute);
+
+  int64_t networks() const { return static_cast<int64_t>(settings_.size()); }
+  const std::vector<Setting>& settings() const { return settings_; }
+  const std::vector<NetworkProgress>& progress() const { return progress_; }
+  std::vector<NetworkProgress>& progress() { return progress_; }
+  Parameters& parameters() { return parameters_; }
+  const Parameters& parameters() const { return parameters_; }
+  StackedAdamW& optimizer() { return optimizer_; }
+  int64_t classes(int64_t network) const;
+
+  // One step on a batch; learning rates are those of `epoch` of `epochs`.
+  //   labels int32 [targets, B]
+  void step(const at::Tensor& features, const at::Tensor& labels, int64_t epoch, int64_t epochs,
+            int64_t warmup_epochs);
+  // Turns the sums of the epoch into train_loss and train_accuracy.
+  void finish_epoch();
+  // Predicted classes, int64 [K, B]; networks that diverged predict class 0.
+  at::Tensor predict(const at::Tensor& features);
+
+ private:
+  at::Tensor labels_of_networks(const at::Tensor& labels) const;
+
+  std::vector<Setting> settings_;
+  std::unique_ptr<Engine> engine_;
+  Parameters parameters_;
+  Parameters gradients_;
+  StackedAdamW optimizer_;
+  std::vector<uint8_t> active_;
+  std::vector<NetworkProgress> progress_;
+  at::Tensor target_index_;  // int64 [K]
+};
+
+// Groups settings of equal shape into banks, in order of their first network.
+std::vector<Bank> make_banks(const std::vector<Setting>& settings,
+                             const std::vector<Target>& targets, const BackboneInfo& backbone,
+                             const ComputeOptions& compute);
+
+}  // namespace last

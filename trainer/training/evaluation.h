@@ -1,0 +1,15 @@
+#pragma once
+
+#include <vector>
+
+#include "trainer/data/batch_loader.h"
+#include "trainer/training/bank.h"
+
+namespace last {
+
+// Accuracy in percent of every network of every bank over the labelled samples of a data set
+// (view 0): [banks][networks]. NaN where a network's target has no labelled sample or it diverged.
+std::vector<std::vector<double>> evaluate(std::vector<Bank>& banks, FeatureSource& source,
+                                          int64_t batch_size, const c10::Device& device);
+
+}  // namespace last

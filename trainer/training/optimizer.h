@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "common/last/parameters.h"
+
+namespace last {
+
+// AdamW (Loshchilov & Hutter, arXiv 1711.05101; as torch.optim.AdamW: betas 0.9 and 0.999, eps
+// 1e-8, decoupled decay) over the stacked parameters of K networks, each with its own learning
+// rate, head learning rate, weight decay and step count. Biases are not decayed; everything else
+// is, LayerNorm weights included. A network's update depends on its own numbers only.
+class StackedAdamW {
+ public:
+  struct Hyperparameters {
+    double learning_rate = 0;       // of this step
+    double head_learning_rate = 0;  // of this step, for the head's Linear
+    double weight_decay = 0;
+  };
+
+  explicit StackedAdamW(const Parameters& parameters);
+
+  // Updates the networks whose `active` entry is not 0.
+  void step(Parameters& parameters, const Parameters& gradients, const std::vector<uint8_t>& active,
+            const std::vector<Hyperparameters>& networks);
+
+  // State, for checkpoints.
+  Parameters& first_moment() { return first_moment_; }
+  Parameters& second_moment() { return second_moment_; }
+  std::vector<int64_t>& steps() { return steps_; }  // [K]
+
+ private:
+  Parameters first_moment_;
+  Parameters second_moment_;
+  std::vector<int64_t> steps_;
+};
+
+}  // namespace last

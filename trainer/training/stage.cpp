@@ -1,0 +1,76 @@
+#include "trainer/training/stage.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "common/error.h"
+
+namespace last {
+namespace {
+
+std::vector<int64_t> views_of(const Dataset& data) {
+  std::vector<int64_t> views;
+  for (int64_t sample = 0; sample < data.size(); ++sample) views.push_back(data.views(sample));
+  return views;
+}
+
+void validate(std::vector<Bank>& banks, FeatureSource* val, bool due, const Schedule& schedule,
+              const c10::Device& device) {
+  std::vector<std::vector<double>> accuracies;
+  if (due) accuracies = evaluate(banks, *val, schedule.batch_size, device);
+  for (size_t b = 0; b < banks.size(); ++b) {
+    for (size_t k = 0; k < banks[b].progress().size(); ++k) {
+      banks[b].progress()[k].val_accuracy =
+          due ? accuracies[b][k] : std::numeric_limits<double>::quiet_NaN();
+    }
+  }
+}
+
+}  // namespace
+
+int64_t validation_period(int64_t train_samples, int64_t val_samples) {
+  const int64_t cost = 10 * val_samples;
+  const int64_t epoch = 3 * std::max<int64_t>(1, train_samples);
+  return std::max<int64_t>(1, (cost + epoch - 1) / epoch);
+}
+
+int64_t batches_per_epoch(const Dataset& train, const Schedule& schedule) {
+  const int64_t batches = train.size() / schedule.batch_size;
+  if (batches == 0) {
+    fail("the training set has ", train.size(), " usable images, fewer than one batch of ",
+         schedule.batch_size, " (--batch-size)");
+  }
+  return batches;
+}
+
+void train_stage(std::vector<Bank>& banks, FeatureSource& train, FeatureSource* val,
+                 const Schedule& schedule, StagePosition position, const c10::Device& device,
+                 const StageObserver& observer) {
+  const auto views = views_of(train.data());
+  const int64_t batches = batches_per_epoch(train.data(), schedule);
+  const int64_t period =
+      val == nullptr ? 0 : validation_period(train.data().size(), val->data().size());
+  for (int64_t epoch = position.epoch; epoch < schedule.epochs; ++epoch) {
+    int64_t done = epoch == position.epoch ? position.batch : 0;
+    auto order = epoch_order(views, static_cast<uint64_t>(schedule.data_seed), epoch);
+    BatchLoader loader(train, std::move(order), schedule.batch_size, /*drop_last=*/true, done);
+    LabelledBatch batch;
+    while (loader.next(batch)) {
+      const auto features = batch.features.to(device);
+      const auto labels = batch.labels.to(device);
+      for (auto& bank : banks) {
+        bank.step(features, labels, epoch, schedule.epochs, schedule.warmup_epochs);
+      }
+      ++done;
+      if (done < batches) observer.on_step({epoch, done});
+    }
+    for (auto& bank : banks) bank.finish_epoch();
+    const bool last_epoch = epoch + 1 == schedule.epochs;
+    validate(banks, val, val != nullptr && (last_epoch || (epoch + 1) % period == 0), schedule,
+             device);
+    observer.on_epoch({epoch + 1, 0});
+    observer.on_step({epoch + 1, 0});
+  }
+}
+
+}  // namespace last
