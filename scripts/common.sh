@@ -1,6 +1,8 @@
+# shellcheck shell=bash
 # Sourced by the scripts beside it: where the repository is, and how they talk.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck disable=SC2034  # used by the scripts that source this
 readonly root
 
 say() {

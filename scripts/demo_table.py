@@ -1,0 +1,68 @@
+#!/usr/bin/env python3
+"""Prints the demonstration's result: per target, the best linear probe and the best side network.
+
+The best of a kind is the one with the highest accuracy on the validation images; what is printed is
+its accuracy on the test images.
+"""
+
+import argparse
+import csv
+from collections import defaultdict
+from pathlib import Path
+
+
+def read_networks(path):
+    """Rows of a networks.csv that finished and were measured on both validation and test images."""
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [row for row in rows
+            if row["status"] == "ok" and row["val_accuracy"] and row["test_accuracy"]]
+
+
+def best(rows):
+    """Highest validation accuracy; ties: fewer parameters, then the earlier network."""
+    return max(rows, key=lambda row: (float(row["val_accuracy"]), -int(row["parameters"]),
+                                      -int(row["network"])))
+
+
+def by_target(rows):
+    """{target: {method: its best row}}, in the order of the file."""
+    groups = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        groups[row["target"]][row["method"]].append(row)
+    return {target: {method: best(found) for method, found in methods.items()}
+            for target, methods in groups.items()}
+
+
+def table(rows):
+    lines = [f"{'target':<12} {'linear probe':>12} {'LAST':>8} {'gain':>8}"]
+    for target, methods in by_target(rows).items():
+        shown = {method: float(row["test_accuracy"]) for method, row in methods.items()}
+        cells = [f"{shown[m]:.1f} %" if m in shown else "-" for m in ("linear", "last")]
+        gain = f"{shown['last'] - shown['linear']:+.1f}" if len(shown) == 2 else "-"
+        lines.append(f"{target:<12} {cells[0]:>12} {cells[1]:>8} {gain:>8}")
+    return lines
+
+
+def summary(folder, rows):
+    seconds = sum(float(row["seconds"] or 0) for row in rows)
+    caches = sorted(folder.glob("*.h5"))
+    size = sum(path.stat().st_size for path in caches) / 1e6
+    return [f"{len(rows)} networks trained in {seconds:.0f} s; "
+            f"features of all images: {size:.0f} MB in {len(caches)} files",
+            f"All networks: {folder / 'run' / 'networks.csv'}"]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="the folder that scripts/demo.sh wrote")
+    folder = parser.parse_args().folder
+    rows = read_networks(folder / "run" / "networks.csv")
+    if not rows:
+        raise SystemExit(f"demo_table.py: error: {folder}/run/networks.csv has no finished network")
+    print("\n".join(["", *table(rows), "", *summary(folder, rows)]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+#!/usr/bin/env bash
+# Everything that a change must pass: formatting, a build without warnings, unit tests, and the
+# comparison of both programs with Python peers.
+#
+#   scripts/test.sh [--unit] [--interop] [--sanitize]
+#
+#   --unit      formatting, build, unit tests
+#   --interop   build, comparisons with timm, transformers, h5py and PIL, tests of the scripts
+#   --sanitize  unit tests with address and undefined-behaviour sanitizers, in build-sanitize
+#   default     --unit --interop
+#
+# Parts are run one after the other; the first that fails ends the script.
+
+set -euo pipefail
+# shellcheck source=scripts/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+parse_parts() {
+  parts=()
+  for argument in "$@"; do
+    case $argument in
+      --unit | --interop | --sanitize) parts+=("${argument#--}") ;;
+      --help | -h) show_help && exit 0 ;;
+      *) usage_error "unknown option $argument" ;;
+    esac
+  done
+  if [[ ${#parts[@]} == 0 ]]; then
+    parts=(unit interop)
+  fi
+}
+
+wants() {
+  [[ " ${parts[*]} " == *" $1 "* ]]
+}
+
+check_scripts() {
+  say "Checking the shell scripts"
+  shellcheck -x "$root"/scripts/*.sh "$root/.ci/run"
+}
+
+# One version decides: others lay out some lines differently.
+check_format() {
+  local formatter files
+  formatter=$(command -v clang-format-14 || command -v clang-format)
+  if [[ $("$formatter" --version) != *"version 14."* ]]; then
+    say "Formatting is not checked: that takes clang-format 14"
+    return
+  fi
+  say "Checking the formatting"
+  mapfile -t files < <(git -C "$root" ls-files '*.h' '*.cpp')
+  (cd "$root" && "$formatter" --dry-run --Werror "${files[@]}")
+}
+
+run_ctest() {
+  (cd "$root" && ctest --test-dir "$1" --output-on-failure)
+}
+
+run_unit() {
+  check_scripts
+  check_format
+  "$root/scripts/build.sh" --tests -DLAST_WERROR=ON
+  say "Unit tests"
+  run_ctest "$root/build"
+}
+
+run_sanitize() {
+  "$root/scripts/build.sh" --tests --build-dir "$root/build-sanitize" -DLAST_WERROR=ON \
+    "-DLAST_SANITIZE=address;undefined" -DCMAKE_BUILD_TYPE=RelWithDebInfo
+  say "Unit tests with sanitizers"
+  # Libtorch keeps some memory until the end on purpose.
+  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1 run_ctest "$root/build-sanitize"
+}
+
+run_interop() {
+  if ! wants unit; then
+    "$root/scripts/build.sh" --tests -DLAST_WERROR=ON
+  fi
+  say "Comparisons with Python peers"
+  (cd "$root" && LAST_BIN="$root/build/bin" .venv/bin/python -m pytest -q tests/interop tests/scripts)
+}
+
+parse_parts "$@"
+"$root/scripts/setup.sh" --full
+for part in unit sanitize interop; do
+  if wants "$part"; then
+    "run_$part"
+  fi
+done

@@ -1,0 +1,124 @@
+"""The shell scripts' options and messages, with a stand-in for everything that changes a system."""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+from conftest import ROOT
+
+SCRIPTS = ("setup.sh", "build.sh", "demo.sh", "test.sh")
+
+
+def run(script, *options, **environment):
+    return subprocess.run(["bash", str(script), *options], capture_output=True, text=True,
+                          env={**os.environ, **environment}, cwd="/")
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_and_unknown_options(script):
+    result = run(ROOT / "scripts" / script, "--help")
+    assert result.returncode == 0
+    assert f"scripts/{script}" in result.stdout
+    assert "set -euo" not in result.stdout
+    result = run(ROOT / "scripts" / script, "--nonsense")
+    assert result.returncode == 2
+    assert "--nonsense" in result.stderr
+
+
+class System:
+    """A copy of the scripts, and a folder of commands that stand before the real ones."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.commands = folder / "commands"
+        self.commands.mkdir()
+        shutil.copytree(ROOT / "scripts", folder / "scripts")
+        self.command("nvidia-smi", "exit 1")
+
+    def command(self, name, body):
+        path = self.commands / name
+        path.write_text(f"#!/bin/bash\n{body}\n")
+        path.chmod(0o755)
+
+    def setup(self, *options):
+        return run(self.folder / "scripts" / "setup.sh", *options,
+                   PATH=f"{self.commands}:{os.environ['PATH']}")
+
+
+@pytest.fixture
+def system(tmp_path):
+    return System(tmp_path)
+
+
+def test_setup_without_root_prints_the_command(system):
+    system.command("dpkg-query", '[[ ${!#} == libisal-dev ]] || echo -n installed')
+    system.command("id", "echo 1000")
+    system.command("sudo", "exit 1")
+    result = system.setup("--slim")
+    assert result.returncode == 1
+    assert result.stderr.rstrip().endswith(
+        "sudo apt-get update && sudo apt-get install --no-install-recommends libisal-dev")
+
+
+def test_setup_installs_what_is_missing_and_full_wants_more(system):
+    log = system.folder / "log"
+    system.command("dpkg-query", "exit 1")
+    system.command("id", "echo 0")
+    system.command("apt-get", f'echo "$@" >>{log}; [[ $1 == update ]]')
+    for level in ("--slim", "--full"):
+        result = system.setup(level)
+        assert result.returncode == 1
+        assert "apt-get could not install" in result.stderr
+    slim, full = [line for line in log.read_text().splitlines() if "install" in line]
+    assert "libhdf5-dev" in slim and "libgtest-dev" not in slim
+    assert "libhdf5-dev" in full and "libgtest-dev" in full
+
+
+def test_setup_names_the_package_for_an_incomplete_python(system):
+    system.command("dpkg-query", "echo -n installed")
+    system.command("python3", '[[ $2 != *ensurepip* ]]')
+    result = system.setup("--slim")
+    assert result.returncode == 1
+    assert "python3-venv" in result.stderr
+
+
+def fake_python(system):
+    """python3 -m venv makes a .venv whose python only writes down how pip is called."""
+    log = system.folder / "pip.log"
+    inner = system.folder / "inner"
+    inner.write_text(f'#!/bin/bash\n[[ $3 != install ]] || echo "$@" >>{log}\n')
+    inner.chmod(0o755)
+    venv = system.folder / ".venv"
+    system.command("python3", f'[[ $2 != venv ]] || {{ mkdir -p {venv}/bin; '
+                              f'cp {inner} {venv}/bin/python; }}')
+    system.command("dpkg-query", "echo -n installed")
+    return log
+
+
+def test_setup_is_idempotent_and_upgrades(system):
+    log = fake_python(system)
+    for level, calls in (("--slim", 1), ("--slim", 1), ("--full", 2), ("--full", 2),
+                         ("--slim", 2)):
+        result = system.setup(level)
+        assert result.returncode == 0, result.stderr
+        assert len(log.read_text().splitlines()) == calls
+    slim, full = log.read_text().splitlines()
+    assert "--no-deps" in slim and "requirements-slim.txt" in slim
+    assert "--no-deps" not in full and "requirements-full.txt" in full
+
+
+def test_setup_takes_full_where_there_is_a_gpu(system):
+    log = fake_python(system)
+    system.command("nvidia-smi", 'echo "GPU 0: a card"')
+    assert system.setup().returncode == 0
+    assert "requirements-full.txt" in log.read_text()
+
+
+def test_setup_notices_changed_requirements(system):
+    log = fake_python(system)
+    system.setup("--slim")
+    with open(system.folder / "scripts" / "requirements-slim.txt", "a") as file:
+        file.write("h5py==3.16.0\n")
+    system.setup("--slim")
+    assert len(log.read_text().splitlines()) == 2
