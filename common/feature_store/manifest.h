@@ -30,7 +30,8 @@ struct Manifest {
   std::vector<std::string> sample_ids;            // [rows], the path as the list gives it
   std::vector<int32_t> views;                     // [rows], 0 = the plain image
   std::vector<LabelColumn> labels;
-  // The resolved configuration: {"features": {what changes the features}, "run": {the rest}}.
+  // The resolved configuration: {"features": {what changes the features}, "run": {the rest}}. Holds
+  // nothing that differs between two runs of one command, such as times.
   nlohmann::json config;
   std::string image_list_sha256;
   std::string created_by;  // "extractor 0.1.0"
@@ -48,9 +49,20 @@ struct Manifest {
 c10::ScalarType parse_dtype(const std::string& name, const std::string& context);
 std::string dtype_name(c10::ScalarType dtype);
 
+// An Error that begins with `place` where sizes, labels, layers or the backbone contradict each
+// other, or where a row or the whole store exceeds 2^63 bytes.
+void check_manifest(const Manifest& manifest, const std::string& place);
+
 // The first leaf in which two configurations differ, as `preprocessing.resize: [224,224] in the
 // store, [256,256] now`; empty where they are equal.
 std::string first_difference(const nlohmann::json& stored, const nlohmann::json& now);
+
+// The first difference that keeps a run from going on with a store, in the same words; empty where
+// there is none. Of config["run"] only batch_size counts: it changes the features' last bits.
+std::string first_difference(const Manifest& stored, const Manifest& now);
+
+// A summary: sizes, types, labels with their class counts, configuration, hashes, shard.
+nlohmann::json to_json(const Manifest& manifest);
 
 // X/N.h5 -> X/N.00001-of-00004.h5 (index from 0); with one shard the path itself.
 std::string shard_path(const std::string& path, int64_t index, int64_t count);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -15,7 +16,7 @@ namespace last {
 
 struct StoreStatistics {
   at::Tensor mean;  // fp32 [layers, dim], over the tokens of all stored rows
-  at::Tensor std;   // fp32 [layers, dim]
+  at::Tensor std;   // fp32 [layers, dim], of the population
 };
 
 // A finished store: one file, or the complete set of shards of NAME.h5. Checks the footer before
@@ -28,7 +29,8 @@ class FeatureStoreReader {
   explicit FeatureStoreReader(const std::string& path);
   ~FeatureStoreReader();
 
-  // Of all shards together: rows, sample ids, labels are joined in shard order.
+  // Of all shards together: rows, sample ids, labels are joined in shard order. shard_count is the
+  // number of files; config["run"] is the first shard's.
   const Manifest& manifest() const;
   const std::vector<std::string>& shard_files() const;
   RowState state(int64_t row) const;
@@ -40,7 +42,7 @@ class FeatureStoreReader {
   StoreStatistics statistics() const;  // of one shard; for several, joined by their row counts
 
   // Reads rows (indices into all rows) into `destination`, row_bytes() each, contiguous. An Error
-  // names file, row, expected and found CRC of a damaged row.
+  // names file, row, expected and found CRC of a damaged row; a bad image has no row to read.
   void read_rows(std::span<const int64_t> rows, void* destination) const;
   // One row as [layers, tokens, dim] in the store's dtype.
   at::Tensor read_row(int64_t row) const;
@@ -53,6 +55,11 @@ class FeatureStoreReader {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+// FeatureStoreReader::verify for a store that may not even open: each damaged file is one line, and
+// the others are checked all the same. An Error only where there is no (complete) store.
+std::vector<std::string> verify_feature_store(const std::string& path,
+                                              const std::function<void(int64_t)>& on_row);
 
 // True where PATH, or any shard of it, exists as a finished file.
 bool feature_store_exists(const std::string& path);

@@ -3,7 +3,6 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "common/feature_store/manifest.h"
 #include "common/io/checksum.h"
@@ -20,19 +19,22 @@ class FeatureStoreWriter {
   // Creates PATH.partial and reserves its whole space (an Error names the missing bytes), or
   // resumes an existing one: its manifest must equal `manifest` (the first difference is named),
   // and every row marked stored must match its CRC; those that don't are marked absent again. Rows
-  // marked bad are marked absent as well: the image may have been mended.
+  // marked bad are marked absent as well: the image may have been mended. PATH itself, or shards of
+  // another count beside it, are an Error.
   FeatureStoreWriter(const std::string& path, Manifest manifest);
   ~FeatureStoreWriter();  // leaves PATH.partial for a later resume unless finish() was called
 
+  // As the file has it: config["run"] is that of the run which created it.
   const Manifest& manifest() const;
   bool resumed() const;
   RowState state(int64_t row) const;
-  // Digest of the image file recorded with a stored row.
+  // Digest of the image file recorded with a stored row. After a power loss it may be zeros or that
+  // of an earlier image: compute the row again where it differs from the image's.
   Sha256Digest image_digest(int64_t row) const;
   int64_t rows_stored() const;
 
-  // `data`: row_bytes() bytes of [layers, tokens, dim] in the store's dtype. Non-finite values are
-  // an Error that names the row and layer and suggests bf16.
+  // `data`: row_bytes() bytes of [layers, tokens, dim] in the store's dtype, aligned to elements.
+  // Non-finite values are an Error that names row, layer, token and channel, and suggests bf16.
   void write_row(int64_t row, const void* data, const Sha256Digest& image_digest);
   // Its slot is filled with zeros.
   void write_bad_row(int64_t row, const Sha256Digest& image_digest);
@@ -48,7 +50,8 @@ class FeatureStoreWriter {
   std::unique_ptr<Impl> impl_;
 };
 
-// Bytes a shard of this manifest takes on disk, metadata included (an estimate within 1 %).
+// Bytes a shard of this manifest takes on disk, metadata included (an estimate within 1 % for files
+// of a megabyte or more).
 int64_t estimate_file_bytes(const Manifest& manifest);
 
 }  // namespace last

@@ -1,0 +1,197 @@
+#include "common/feature_store/writer.h"
+
+#include <algorithm>
+#include <atomic>
+#include <utility>
+#include <vector>
+
+#include "common/error.h"
+#include "common/feature_store/finite.h"
+#include "common/feature_store/metadata.h"
+#include "common/feature_store/partial_file.h"
+#include "common/feature_store/row_table.h"
+#include "common/feature_store/statistics.h"
+#include "common/io/file.h"
+
+namespace last {
+namespace {
+
+constexpr uint8_t to_byte(RowState state) { return static_cast<uint8_t>(state); }
+
+void fill_zeros(const File& file, uint64_t offset, uint64_t size) {
+  static const std::vector<char> zeros(size_t{1} << 20);
+  for (uint64_t done = 0; done < size;) {
+    const size_t part = static_cast<size_t>(std::min<uint64_t>(zeros.size(), size - done));
+    file.write_at(zeros.data(), part, offset + done);
+    done += part;
+  }
+}
+
+uint32_t crc_of_zeros(uint64_t size) {
+  const std::vector<char> zeros(size);
+  return crc32c(zeros.data(), zeros.size());
+}
+
+}  // namespace
+
+struct FeatureStoreWriter::Impl {
+  Impl(std::string final_path, Manifest wanted)
+      : path((check_manifest(wanted, "\"" + final_path + "\""), std::move(final_path))),
+        lock(path + ".lock"),
+        partial(open_partial(path, std::move(wanted))),
+        states(std::make_unique<std::atomic<uint8_t>[]>(static_cast<size_t>(manifest().rows))),
+        rows(std::move(partial.rows)),
+        row_bytes(static_cast<uint64_t>(manifest().row_bytes())) {
+    for (int64_t row = 0; row < manifest().rows; ++row) {
+      states[row] = rows.states[static_cast<size_t>(row)];
+      if (state(row) == RowState::kStored) ++stored;
+    }
+  }
+
+  const Manifest& manifest() const { return partial.manifest; }
+  RowState state(int64_t row) const { return static_cast<RowState>(states[row].load()); }
+  uint64_t offset_of(int64_t row) const {
+    return partial.extents.features.offset + static_cast<uint64_t>(row) * row_bytes;
+  }
+
+  void require_open(int64_t row) const {
+    if (!partial.file.is_open()) fail("\"", path, "\" is finished, and takes no more rows");
+    if (row < 0 || row >= manifest().rows) {
+      fail("\"", path, "\" has no row ", row, ": its rows are 0 to ", manifest().rows - 1);
+    }
+  }
+
+  void set_state(int64_t row, RowState next) {
+    const uint8_t byte = to_byte(next);
+    if (state(row) == next) return;
+    partial.file.write_at(&byte, 1, partial.extents.row_state.offset + static_cast<uint64_t>(row));
+    if (state(row) == RowState::kStored) --stored;
+    if (next == RowState::kStored) ++stored;
+    states[row] = byte;
+  }
+
+  void write_digest_and_crc(int64_t row, const Sha256Digest& digest, uint32_t crc) {
+    const auto index = static_cast<uint64_t>(row);
+    partial.file.write_at(digest.data(), digest.size(),
+                          partial.extents.image_digest.offset + index * digest.size());
+    partial.file.write_at(&crc, sizeof crc, partial.extents.row_crc32c.offset + index * sizeof crc);
+    rows.digests[index] = digest;
+    rows.crcs[index] = crc;
+  }
+
+  void require_finite(int64_t row, const void* data) const {
+    const Manifest& m = manifest();
+    const auto found =
+        first_non_finite(data, static_cast<int64_t>(row_bytes / elementSize(m.dtype)), m.dtype);
+    if (!found) return;
+    const int64_t dim = m.backbone.dim;
+    const int64_t tokens = m.backbone.tokens;
+    const int64_t layer = m.backbone.layers[static_cast<size_t>(*found / (tokens * dim))];
+    fail("row ", row, " (\"", m.sample_ids[static_cast<size_t>(row)], "\"), layer ", layer,
+         ", token ", *found / dim % tokens, ", channel ", *found % dim, ": not a finite ",
+         dtype_name(m.dtype), " number; ",
+         m.dtype == c10::ScalarType::Half
+             ? "fp16 ends at 65504, try --store bf16"
+             : "the backbone itself overflows: try --precision fp32 with --store bf16 or fp32, and "
+               "check the weights");
+  }
+
+  std::vector<int64_t> require_complete() const {
+    std::vector<int64_t> stored_rows;
+    int64_t absent = 0;
+    for (int64_t row = 0; row < manifest().rows; ++row) {
+      if (state(row) == RowState::kStored) stored_rows.push_back(row);
+      if (state(row) == RowState::kAbsent) ++absent;
+    }
+    if (absent > 0) fail("\"", path, "\" still lacks ", absent, " of ", manifest().rows, " rows");
+    if (stored_rows.empty()) {
+      fail("\"", path, "\": not one of ", manifest().rows,
+           " images was readable; see the list of bad images");
+    }
+    return stored_rows;
+  }
+
+  std::string path;
+  FileLock lock;
+  PartialFile partial;
+  std::unique_ptr<std::atomic<uint8_t>[]> states;
+  RowTable rows;
+  uint64_t row_bytes;
+  std::atomic<int64_t> stored{0};
+};
+
+FeatureStoreWriter::FeatureStoreWriter(const std::string& path, Manifest manifest)
+    : impl_(std::make_unique<Impl>(path, std::move(manifest))) {}
+
+FeatureStoreWriter::~FeatureStoreWriter() = default;
+
+const Manifest& FeatureStoreWriter::manifest() const { return impl_->manifest(); }
+bool FeatureStoreWriter::resumed() const { return impl_->partial.resumed; }
+int64_t FeatureStoreWriter::rows_stored() const { return impl_->stored; }
+RowState FeatureStoreWriter::state(int64_t row) const { return impl_->state(row); }
+
+Sha256Digest FeatureStoreWriter::image_digest(int64_t row) const {
+  return impl_->rows.digests[static_cast<size_t>(row)];
+}
+
+void FeatureStoreWriter::write_row(int64_t row, const void* data, const Sha256Digest& digest) {
+  Impl& impl = *impl_;
+  impl.require_open(row);
+  impl.require_finite(row, data);
+  const uint32_t crc = crc32c(data, impl.row_bytes);
+  impl.set_state(row, RowState::kAbsent);
+  impl.partial.file.write_at(data, impl.row_bytes, impl.offset_of(row));
+  impl.write_digest_and_crc(row, digest, crc);
+  impl.set_state(row, RowState::kStored);
+}
+
+void FeatureStoreWriter::write_bad_row(int64_t row, const Sha256Digest& digest) {
+  Impl& impl = *impl_;
+  impl.require_open(row);
+  impl.set_state(row, RowState::kAbsent);
+  fill_zeros(impl.partial.file, impl.offset_of(row), impl.row_bytes);
+  impl.write_digest_and_crc(row, digest, crc_of_zeros(impl.row_bytes));
+  impl.set_state(row, RowState::kBadImage);
+}
+
+void FeatureStoreWriter::reset_row(int64_t row) {
+  impl_->require_open(row);
+  impl_->set_state(row, RowState::kAbsent);
+}
+
+void FeatureStoreWriter::finish() {
+  Impl& impl = *impl_;
+  impl.require_open(0);
+  const std::vector<int64_t> stored_rows = impl.require_complete();
+  File& file = impl.partial.file;
+  const StoreExtents& extents = impl.partial.extents;
+  const ChannelStatistics statistics =
+      compute_statistics(file, impl.manifest(), extents.features.offset, stored_rows);
+  file.write_at(statistics.mean.data(), extents.mean.size, extents.mean.offset);
+  file.write_at(statistics.std.data(), extents.std.size, extents.std.offset);
+  // The footer may reach the disk only after all that it vouches for.
+  file.sync();
+  write_footer(file, FooterKind::kFinal, impl.partial.hdf5_size, {extents.features});
+  file.sync();
+  file.close();
+  publish_file(partial_path(impl.path), impl.path);
+}
+
+int64_t estimate_file_bytes(const Manifest& manifest) {
+  constexpr int64_t kFixed = 16384;  // superblock, object headers, alignment, footer
+  constexpr int64_t kString = 32;    // reference and heap object of a variable-length string
+  int64_t bytes = kFixed + static_cast<int64_t>(manifest.config.dump().size());
+  bytes += manifest.rows * (manifest.row_bytes() + 1 + 4 + 32 + 4);
+  for (const std::string& id : manifest.sample_ids) {
+    bytes += kString + static_cast<int64_t>(id.size());
+  }
+  for (const LabelColumn& column : manifest.labels) {
+    bytes += 4 * manifest.rows;
+    for (const std::string& name : column.classes) {
+      bytes += kString + static_cast<int64_t>(name.size());
+    }
+  }
+  return bytes + 8 * manifest.backbone.dim * (manifest.layers() + 1);
+}
+
+}  // namespace last
