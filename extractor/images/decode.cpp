@@ -1,0 +1,87 @@
+#include "extractor/images/decode.h"
+
+#include <filesystem>
+#include <fstream>
+
+#include <opencv2/core/utils/logger.hpp>
+#include <opencv2/imgcodecs.hpp>
+
+#include "extractor/images/bad_image.h"
+#include "extractor/images/image_header.h"
+#include "extractor/images/jpeg.h"
+
+namespace last {
+namespace {
+
+void silence_opencv() {
+  static const bool done = [] {
+    cv::utils::logging::setLogLevel(cv::utils::logging::LOG_LEVEL_SILENT);
+    return true;
+  }();
+  static_cast<void>(done);
+}
+
+void swap_red_and_blue(cv::Mat& image) {
+  for (int y = 0; y < image.rows; ++y) {
+    uint8_t* pixel = image.ptr(y);
+    for (int x = 0; x < image.cols; ++x, pixel += 3) std::swap(pixel[0], pixel[2]);
+  }
+}
+
+cv::Mat decode_with_opencv(std::span<const uint8_t> bytes, ImageFormat format) {
+  silence_opencv();
+  const cv::Mat file(1, static_cast<int>(bytes.size()), CV_8UC1,
+                     const_cast<uint8_t*>(bytes.data()));  // only read
+  cv::Mat image;
+  try {
+    image = cv::imdecode(file, cv::IMREAD_COLOR | cv::IMREAD_IGNORE_ORIENTATION);
+  } catch (const cv::Exception& error) {
+    throw BadImage(concat("broken or unsupported ", format_name(format), ": ", error.err));
+  }
+  if (image.empty() || image.type() != CV_8UC3) {
+    throw BadImage(concat("broken, truncated or unsupported ", format_name(format)));
+  }
+  swap_red_and_blue(image);
+  return image;
+}
+
+}  // namespace
+
+std::vector<uint8_t> read_image_file(const std::string& path) {
+  std::error_code code;
+  if (!std::filesystem::exists(path, code)) throw BadImage("no such file");
+  const uint64_t size = std::filesystem::file_size(path, code);
+  if (code) throw BadImage(concat("not a readable file: ", code.message()));
+  if (size == 0) throw BadImage("the file is empty");
+  if (size > INT32_MAX) throw BadImage("the file is larger than 2 GB");
+  std::ifstream in(path, std::ios::binary);
+  std::vector<uint8_t> bytes(size);
+  if (!in.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(size))) {
+    throw BadImage("can't be read");
+  }
+  return bytes;
+}
+
+cv::Mat decode_image(std::span<const uint8_t> bytes, uint64_t max_pixels) {
+  const ImageHeader header = read_image_header(bytes);
+  switch (header.format) {
+    case ImageFormat::kUnknown:
+      throw BadImage("not an image of a known format (JPEG, PNG, WebP, BMP, TIFF, PNM)");
+    case ImageFormat::kGif:
+      throw BadImage("GIF isn't supported; convert it to PNG");
+    case ImageFormat::kJpeg:
+      return decode_jpeg(bytes, max_pixels);
+    default:
+      check_pixel_count(header.width, header.height, max_pixels);
+      return decode_with_opencv(bytes, header.format);
+  }
+}
+
+void check_pixel_count(uint64_t width, uint64_t height, uint64_t max_pixels) {
+  if (width == 0 || height == 0) throw BadImage("its header gives no size");
+  if (width > max_pixels || height > max_pixels / width) {
+    throw BadImage(concat(width, "x", height, " pixels, more than --max-pixels ", max_pixels));
+  }
+}
+
+}  // namespace last

@@ -1,0 +1,43 @@
+#include <algorithm>
+#include <cctype>
+#include <filesystem>
+#include <set>
+
+#include "common/error.h"
+#include "extractor/images/list_rows.h"
+
+namespace last {
+namespace {
+
+namespace fs = std::filesystem;
+
+// The same as torchvision's ImageFolder.
+bool has_image_extension(const fs::path& path) {
+  static const std::set<std::string> kExtensions = {".jpg", ".jpeg", ".png",  ".ppm", ".bmp",
+                                                    ".pgm", ".tif",  ".tiff", ".webp"};
+  std::string extension = path.extension().string();
+  for (char& c : extension) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return kExtensions.count(extension) > 0;
+}
+
+}  // namespace
+
+ListRows read_folder_rows(const std::string& folder) {
+  ListRows result{folder, {"label"}, {}};
+  try {
+    const auto options = fs::directory_options::follow_directory_symlink;
+    for (const fs::directory_entry& entry : fs::recursive_directory_iterator(folder, options)) {
+      if (!entry.is_regular_file() || !has_image_extension(entry.path())) continue;
+      const std::string id = entry.path().lexically_relative(folder).generic_string();
+      const size_t slash = id.find('/');
+      result.rows.push_back({id, {slash == std::string::npos ? "" : id.substr(0, slash)}, 0});
+    }
+  } catch (const fs::filesystem_error& error) {
+    fail("can't read the folder ", folder, ": ", error.what());
+  }
+  std::sort(result.rows.begin(), result.rows.end(),
+            [](const ListRow& a, const ListRow& b) { return a.id < b.id; });
+  return result;
+}
+
+}  // namespace last

@@ -1,0 +1,142 @@
+#include "extractor/images/image_header.h"
+
+#include <cctype>
+#include <cstddef>
+#include <cstring>
+#include <string_view>
+
+namespace last {
+namespace {
+
+using Bytes = std::span<const uint8_t>;
+
+bool has_text(Bytes bytes, size_t offset, std::string_view text) {
+  return bytes.size() >= offset + text.size() &&
+         std::memcmp(bytes.data() + offset, text.data(), text.size()) == 0;
+}
+
+// An unsigned number of `size` bytes, 0 where the file ends before it.
+uint64_t little(Bytes bytes, size_t offset, size_t size) {
+  if (offset > bytes.size() || bytes.size() - offset < size) return 0;
+  uint64_t value = 0;
+  for (size_t i = size; i-- > 0;) value = value << 8 | bytes[offset + i];
+  return value;
+}
+
+uint64_t big(Bytes bytes, size_t offset, size_t size) {
+  if (offset > bytes.size() || bytes.size() - offset < size) return 0;
+  uint64_t value = 0;
+  for (size_t i = 0; i < size; ++i) value = value << 8 | bytes[offset + i];
+  return value;
+}
+
+ImageHeader read_bmp(Bytes bytes) {
+  ImageHeader header{ImageFormat::kBmp};
+  if (little(bytes, 14, 4) == 12) {  // OS/2
+    header.width = little(bytes, 18, 2);
+    header.height = little(bytes, 20, 2);
+  } else {
+    header.width = little(bytes, 18, 4);
+    const auto height = static_cast<int32_t>(little(bytes, 22, 4));  // negative: top row first
+    header.height = static_cast<uint64_t>(height < 0 ? -static_cast<int64_t>(height) : height);
+  }
+  return header;
+}
+
+ImageHeader read_webp(Bytes bytes) {
+  ImageHeader header{ImageFormat::kWebp};
+  if (has_text(bytes, 12, "VP8 ")) {
+    header.width = little(bytes, 26, 2) & 0x3fff;
+    header.height = little(bytes, 28, 2) & 0x3fff;
+  } else if (has_text(bytes, 12, "VP8L")) {
+    const uint64_t sizes = little(bytes, 21, 4);
+    header.width = (sizes & 0x3fff) + 1;
+    header.height = (sizes >> 14 & 0x3fff) + 1;
+  } else if (has_text(bytes, 12, "VP8X")) {
+    header.width = little(bytes, 24, 3) + 1;
+    header.height = little(bytes, 27, 3) + 1;
+  }
+  return header;
+}
+
+// The first directory's ImageWidth (256) and ImageLength (257).
+ImageHeader read_tiff(Bytes bytes, bool little_endian) {
+  const auto number = [&](uint64_t offset, size_t size) {
+    return little_endian ? little(bytes, offset, size) : big(bytes, offset, size);
+  };
+  ImageHeader header{ImageFormat::kTiff};
+  const uint64_t directory = number(4, 4);
+  const uint64_t entries = number(directory, 2);
+  for (uint64_t i = 0; i < entries; ++i) {
+    const uint64_t entry = directory + 2 + 12 * i;
+    const uint64_t tag = number(entry, 2);
+    const uint64_t value = number(entry + 8, number(entry + 2, 2) == 3 ? 2 : 4);
+    if (tag == 256) header.width = value;
+    if (tag == 257) header.height = value;
+  }
+  return header;
+}
+
+// "P6 # comment\n 640 480 255 "
+ImageHeader read_pnm(Bytes bytes) {
+  ImageHeader header{ImageFormat::kPnm};
+  size_t at = 2;
+  for (uint64_t* target : {&header.width, &header.height}) {
+    while (at < bytes.size() && (std::isspace(bytes[at]) != 0 || bytes[at] == '#')) {
+      if (bytes[at] == '#') {
+        while (at < bytes.size() && bytes[at] != '\n') ++at;
+      } else {
+        ++at;
+      }
+    }
+    for (; at < bytes.size() && std::isdigit(bytes[at]) != 0 && *target < (1U << 31); ++at) {
+      *target = *target * 10 + (bytes[at] - '0');
+    }
+  }
+  return header;
+}
+
+}  // namespace
+
+const char* format_name(ImageFormat format) {
+  switch (format) {
+    case ImageFormat::kJpeg:
+      return "JPEG";
+    case ImageFormat::kPng:
+      return "PNG";
+    case ImageFormat::kBmp:
+      return "BMP";
+    case ImageFormat::kWebp:
+      return "WebP";
+    case ImageFormat::kTiff:
+      return "TIFF";
+    case ImageFormat::kPnm:
+      return "PNM";
+    case ImageFormat::kGif:
+      return "GIF";
+    case ImageFormat::kUnknown:
+      break;
+  }
+  return "unknown";
+}
+
+ImageHeader read_image_header(Bytes bytes) {
+  if (has_text(bytes, 0, "\xff\xd8\xff")) return {ImageFormat::kJpeg};
+  if (has_text(bytes, 0, "\x89PNG\r\n\x1a\n")) {
+    return {ImageFormat::kPng, big(bytes, 16, 4), big(bytes, 20, 4)};
+  }
+  if (has_text(bytes, 0, "RIFF") && has_text(bytes, 8, "WEBP")) return read_webp(bytes);
+  if (has_text(bytes, 0, "BM")) return read_bmp(bytes);
+  if (has_text(bytes, 0, {"II*\0", 4})) return read_tiff(bytes, true);
+  if (has_text(bytes, 0, {"MM\0*", 4})) return read_tiff(bytes, false);
+  if (has_text(bytes, 0, "GIF8")) {
+    return {ImageFormat::kGif, little(bytes, 6, 2), little(bytes, 8, 2)};
+  }
+  if (bytes.size() > 2 && bytes[0] == 'P' && bytes[1] >= '1' && bytes[1] <= '6' &&
+      (std::isspace(bytes[2]) != 0 || bytes[2] == '#')) {
+    return read_pnm(bytes);
+  }
+  return {};
+}
+
+}  // namespace last

@@ -1,0 +1,13 @@
+#pragma once
+
+#include "common/feature_store/manifest.h"
+#include "extractor/images/list_rows.h"
+
+namespace last {
+
+// Column `column` of the rows as labels: class indices where every cell is a whole number (negative
+// ones are an Error with file and line), otherwise class names in byte order; empty = kUnlabelled.
+// A column of numbers with fractions is an Error. `force_names`: names even where all are numbers.
+LabelColumn understand_labels(const ListRows& rows, size_t column, bool force_names);
+
+}  // namespace last
