@@ -186,7 +186,8 @@ SafetensorsHeader parse_safetensors_header(std::span<const uint8_t> file, const 
     fail("\"", path, "\" is no safetensors file: its header doesn't start with {");
   }
   SafetensorsHeader header;
-  for (const auto& [name, value] : parse_strict(text, path).items()) {
+  const json entries = parse_strict(text, path);
+  for (const auto& [name, value] : entries.items()) {
     if (name == "__metadata__") {
       if (!value.is_object()) fail("\"", path, "\": __metadata__ is not an object");
       for (const auto& [key, entry] : value.items()) {

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "extractor/backbone/vit_config.h"
+
+namespace last {
+
+// What a source (a file beside the weights, a checkpoint family, a model's name) knows about a
+// model beyond the shapes of its tensors.
+struct ArchitectureHints {
+  std::string source;          // for people: "config.json"
+  std::optional<int64_t> dim;  // to notice a file that belongs to another model
+  std::optional<int64_t> heads;
+  std::optional<Activation> activation;
+  std::optional<double> norm_eps;
+  std::optional<PosEmbedMode> pos_embed;
+  std::optional<std::array<int64_t, 2>> image;  // height, width it was made for
+  std::optional<std::array<double, 3>> mean;
+  std::optional<std::array<double, 3>> std;
+};
+
+// Attention heads of the published models of this size; nothing for others. `gated`: SwiGLU.
+std::optional<int64_t> known_heads(int64_t dim, int64_t depth, bool gated);
+
+// What a timm architecture name ("vit_base_patch16_clip_quickgelu_224") says about a model; nothing
+// but the source for names that say nothing special.
+ArchitectureHints hints_of_timm_name(const std::string& name);
+
+// Hints from config.json and preprocessor_config.json beside `weights` (timm's and transformers'
+// layouts); without such files all empty. A file that isn't JSON is an Error.
+ArchitectureHints read_sidecar_files(const std::string& weights);
+
+}  // namespace last

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+#include "common/tensor_file/tensor_source.h"
+
+namespace last {
+
+struct NamedTensor {
+  at::Tensor tensor;
+  std::string origin;  // its name, or their names, in the file
+};
+
+using StateDict = std::map<std::string, NamedTensor>;
+
+struct IgnoredTensor {
+  std::string name;  // in the file
+  std::string reason;
+};
+
+StateDict read_state_dict(const TensorSource& source);
+
+// The entries below `prefix`, without it.
+StateDict below_prefix(const StateDict& tensors, const std::string& prefix);
+
+// Applies `from -> to` to every name, in order, at the first place where `from` occurs. Two entries
+// that end up with one name are an Error.
+using Replacements = std::vector<std::pair<std::string, std::string>>;
+StateDict renamed(const StateDict& tensors, const Replacements& replacements);
+
+// Moves entries whose names start with a rule's first part to `ignored`.
+using IgnoreRules = std::vector<std::pair<std::string, std::string>>;  // prefix, reason
+void ignore(StateDict& tensors, std::vector<IgnoredTensor>& ignored, const IgnoreRules& rules);
+
+// blocks.{i}.attn.{q,k,v}.{weight,bias} -> blocks.{i}.attn.qkv.{weight,bias}. A missing bias of one
+// or two of the three is zero.
+void fuse_qkv(StateDict& tensors);
+
+// The most similar of `candidates` by edit distance; empty where none is near.
+std::string nearest_name(const std::string& name, const std::vector<std::string>& candidates);
+
+}  // namespace last

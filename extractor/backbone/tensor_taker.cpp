@@ -1,0 +1,54 @@
+#include "extractor/backbone/tensor_taker.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/error.h"
+
+namespace last {
+
+TensorTaker::TensorTaker(const StateDict& tensors, std::string path)
+    : tensors_(tensors), path_(std::move(path)) {}
+
+at::Tensor TensorTaker::take(const std::string& name, const std::vector<int64_t>& shape) {
+  const auto found = tensors_.find(name);
+  if (found == tensors_.end()) {
+    std::vector<std::string> others;
+    for (const auto& [other, entry] : tensors_) {
+      if (std::find(taken_.begin(), taken_.end(), other) == taken_.end()) others.push_back(other);
+    }
+    const std::string nearest = nearest_name(name, others);
+    fail("\"", path_, "\": tensor ", name, " ", at::IntArrayRef(shape), " is missing",
+         nearest.empty() ? "" : "; the nearest name is " + tensors_.at(nearest).origin);
+  }
+  const auto& [tensor, origin] = found->second;
+  if (tensor.sizes() != at::IntArrayRef(shape)) {
+    fail("\"", path_, "\": tensor ", origin, ": shape ", at::IntArrayRef(shape),
+         " expected, found ", tensor.sizes());
+  }
+  if (!tensor.is_floating_point()) {
+    fail("\"", path_, "\": tensor ", origin, ": floating-point numbers expected, found ",
+         c10::toString(tensor.scalar_type()), " (a quantised checkpoint?)");
+  }
+  taken_.push_back(name);
+  return tensor.to(c10::ScalarType::Float);
+}
+
+bool TensorTaker::any_block_has(const std::string& suffix) const {
+  return std::any_of(tensors_.begin(), tensors_.end(), [&](const auto& entry) {
+    return entry.first.starts_with("blocks.") && entry.first.ends_with(suffix);
+  });
+}
+
+void TensorTaker::expect_all_taken() const {
+  for (const auto& [name, entry] : tensors_) {
+    if (std::find(taken_.begin(), taken_.end(), name) != taken_.end()) continue;
+    const std::string nearest = nearest_name(name, taken_);
+    fail("\"", path_, "\": tensor ", entry.origin, " ", entry.tensor.sizes(),
+         " has no place in the ViTs that this program knows; leaving it out could change the "
+         "features",
+         nearest.empty() ? "" : "; the nearest known name is " + nearest);
+  }
+}
+
+}  // namespace last

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "extractor/backbone/state_dict.h"
+
+namespace last {
+
+// Hands out the tensors of a checkpoint one by one, with their shapes checked, and knows which were
+// never asked for.
+class TensorTaker {
+ public:
+  TensorTaker(const StateDict& tensors, std::string path);
+
+  // fp32 on the CPU. Errors: missing (the nearest other name is shown), another shape, not of a
+  // floating-point type.
+  at::Tensor take(const std::string& name, const std::vector<int64_t>& shape);
+  bool has(const std::string& name) const { return tensors_.count(name) != 0; }
+  // Whether any block has it: a part that only some of them have is an error, not another model.
+  bool any_block_has(const std::string& suffix) const;
+  // An Error names the first tensor that nobody took.
+  void expect_all_taken() const;
+
+ private:
+  const StateDict& tensors_;
+  std::string path_;
+  std::vector<std::string> taken_;
+};
+
+}  // namespace last

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include <nlohmann/json.hpp>
+
+#include "extractor/backbone/position_embedding.h"
+
+namespace last {
+
+enum class Activation {
+  kGelu,       // x Phi(x), with erf
+  kGeluTanh,   // its tanh approximation
+  kQuickGelu,  // x sigmoid(1.702 x), OpenAI's CLIP
+  kSilu,       // x sigmoid(x), of gated MLPs
+};
+
+enum class Mlp {
+  kPlain,  // fc2(act(fc1 x))
+  kGated,  // fc2(act(a) * b), [a, b] = fc1 x (SwiGLU)
+};
+
+// The shape of a ViT and the functions in it. What a checkpoint may or may not have (LayerScale,
+// biases, where position embeddings are added) is dealt with once, when weights are prepared
+// (vit_weights.h), and is no option here.
+struct VitConfig {
+  int64_t dim = 0;
+  int64_t depth = 0;
+  int64_t heads = 0;
+  int64_t mlp_hidden = 0;
+  int64_t patch_height = 0;  // pixels
+  int64_t patch_width = 0;
+  int64_t image_height = 0;  // pixels, what maps() accepts
+  int64_t image_width = 0;
+  bool has_cls_token = false;
+  int64_t prefix_tokens = 0;  // cls, distillation, registers, in this order
+  Mlp mlp = Mlp::kPlain;
+  Activation activation = Activation::kGelu;
+  double norm_eps = 1e-6;
+  PosEmbedMode pos_embed = PosEmbedMode::kTimm;
+
+  int64_t grid_height() const { return image_height / patch_height; }
+  int64_t grid_width() const { return image_width / patch_width; }
+  int64_t patches() const { return grid_height() * grid_width(); }
+  int64_t tokens() const { return prefix_tokens + patches(); }
+  // "vit 12x192, 3 heads, patch 16, 224x224"
+  std::string name() const;
+};
+
+std::string to_string(Activation value);
+// "gelu", "gelu-tanh", "quick-gelu"; anything else is a UsageError.
+Activation parse_activation(const std::string& name);
+
+nlohmann::json to_json(const VitConfig& config);
+
+}  // namespace last

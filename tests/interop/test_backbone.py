@@ -1,0 +1,250 @@
+"""Compares every map of the C++ backbone with the library that a checkpoint comes from.
+
+Every parameter is random: libraries start LayerScale at 1e-5, biases at 0 and norms at 1, where a
+swapped bias or a missing block would not show.
+"""
+import json
+import os
+import pathlib
+import subprocess
+
+import numpy as np
+import pytest
+import timm
+import torch
+from safetensors.torch import load_file, save_file
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+TOOL = pathlib.Path(os.environ.get("LAST_BIN", ROOT / "build/bin")) / "backbone_tool"
+SHARED = pathlib.Path(os.environ.get("LAST_SHARED", ROOT.parent / "shared"))
+
+
+def randomise(model, seed=0):
+    """Values of the size that trained models have, none of them special."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            noise = torch.randn(parameter.shape, generator=generator)
+            if parameter.ndim >= 2 and not any(t in name for t in ("token", "embed", "position")):
+                parameter.copy_(noise / parameter[0].numel() ** 0.5)
+            elif parameter.ndim == 1 and name.endswith("weight") or "gamma" in name or (
+                    "lambda" in name):
+                parameter.copy_(1 + 0.3 * noise)
+            else:
+                parameter.copy_(0.3 * noise)
+    return model.eval()
+
+
+def images(height, width=None, count=2, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(count, 3, height, width or height, generator=generator)
+
+
+def run_tool(folder, weights, pixels, *options, fails=False):
+    save_file({"images": pixels.contiguous()}, str(folder / "input.safetensors"))
+    done = subprocess.run([str(TOOL), str(weights), str(folder / "input.safetensors"),
+                           str(folder / "maps.safetensors"), *options],
+                          capture_output=True, text=True, check=False)
+    if fails:
+        assert done.returncode == 1, done.stderr
+        return done.stderr
+    assert done.returncode == 0, done.stderr
+    return load_file(str(folder / "maps.safetensors")), json.loads(done.stdout)
+
+
+def assert_same_maps(ours, theirs, tolerance=1e-5, channel_tolerance=1e-3):
+    """ours [B, layers, n, D]; theirs: a list of [B, n, D]."""
+    assert ours.shape[1] == len(theirs)
+    for layer, expected in enumerate(theirs):
+        found = ours[:, layer]
+        assert found.shape == expected.shape, layer
+        difference = (found.double() - expected.double()).abs()
+        assert difference.max() <= tolerance * expected.abs().max(), (layer, difference.max())
+        spread = expected.double().flatten(0, 1).std(0)
+        assert (difference.flatten(0, 1).max(0).values <= channel_tolerance * spread).all(), layer
+
+
+def timm_maps(model, pixels):
+    """z_0 and the output of every block, by hooks: independent of timm's own feature functions."""
+    maps = []
+    hooks = [model.blocks[0].register_forward_pre_hook(lambda _, args: maps.append(args[0].clone()))]
+    hooks += [block.register_forward_hook(lambda _, __, out: maps.append(out.clone()))
+              for block in model.blocks]
+    with torch.no_grad():
+        model.forward_features(pixels)
+    for hook in hooks:
+        hook.remove()
+    return maps
+
+
+def save_state(model, path, rename=None):
+    state = {(rename(k) if rename else k): v.contiguous().clone()
+             for k, v in model.state_dict().items()}
+    save_file(state, str(path))
+
+
+SMALL = dict(img_size=48, patch_size=16, embed_dim=32, depth=3, num_heads=4, num_classes=5)
+MODELS = {
+    "plain": dict(),
+    "patch 8": dict(patch_size=8),
+    "patch 14": dict(patch_size=14, img_size=56),
+    "patch 32": dict(patch_size=32, img_size=96),
+    "patch 16x8": dict(patch_size=(16, 8)),
+    "registers": dict(reg_tokens=4),
+    "registers, no_embed_class": dict(reg_tokens=4, no_embed_class=True),
+    "no_embed_class": dict(no_embed_class=True),
+    "LayerScale": dict(init_values=0.1),
+    "no cls token": dict(class_token=False, global_pool="avg"),
+    "fc_norm": dict(global_pool="avg", fc_norm=True),
+    "attention pooling": dict(class_token=False, global_pool="map"),
+    "no qkv bias": dict(qkv_bias=False),
+    "no proj bias": dict(proj_bias=False),
+    "CLIP": dict(pre_norm=True, norm_layer=lambda d, **k: torch.nn.LayerNorm(d, eps=1e-5, **k)),
+    "mlp ratio 3": dict(mlp_ratio=3),
+    "SwiGLU": dict(mlp_layer=timm.layers.SwiGLUPacked, act_layer=torch.nn.SiLU, mlp_ratio=4),
+    "everything": dict(reg_tokens=2, no_embed_class=True, init_values=0.1, pre_norm=True,
+                       norm_layer=lambda d, **k: torch.nn.LayerNorm(d, eps=1e-5, **k)),
+}
+
+
+def small_model(**changes):
+    return randomise(timm.models.vision_transformer.VisionTransformer(**{**SMALL, **changes}))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_timm(tmp_path, name):
+    model = small_model(**MODELS[name])
+    save_state(model, tmp_path / "model.safetensors")
+    pixels = images(*model.patch_embed.img_size)
+    maps, _ = run_tool(tmp_path, tmp_path / "model.safetensors", pixels, "heads=4")
+    assert_same_maps(maps["maps"], timm_maps(model, pixels))
+    norm = model.fc_norm if isinstance(model.norm, torch.nn.Identity) else model.norm
+    assert torch.equal(maps["norm_weight"], norm.weight) and torch.equal(maps["norm_bias"], norm.bias)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (32, 32), (48, 80), (112, 32)])
+@pytest.mark.parametrize("name", ["plain", "registers", "no_embed_class", "no cls token"])
+def test_timm_other_image_size(tmp_path, name, size):
+    model = small_model(**MODELS[name])
+    save_state(model, tmp_path / "model.safetensors")
+    model.set_input_size(img_size=size)
+    pixels = images(*size)
+    maps, report = run_tool(tmp_path, tmp_path / "model.safetensors", pixels, "heads=4")
+    assert_same_maps(maps["maps"], timm_maps(model, pixels))
+    assert any("resampled" in note for note in report["notes"])
+
+
+def test_not_square_at_its_own_size(tmp_path):
+    model = small_model(img_size=(48, 80))
+    save_state(model, tmp_path / "model.safetensors")
+    maps, report = run_tool(tmp_path, tmp_path / "model.safetensors", images(48, 80), "heads=4")
+    assert_same_maps(maps["maps"], timm_maps(model, images(48, 80)))
+    assert not report["notes"]
+
+
+def test_not_square_resampled(tmp_path):
+    model = small_model(img_size=(48, 80))
+    save_state(model, tmp_path / "model.safetensors")
+    assert "--resize" in run_tool(tmp_path, tmp_path / "model.safetensors", images(64), "heads=4",
+                                  fails=True)
+    (tmp_path / "config.json").write_text(json.dumps(
+        {"architecture": "vit_tiny_patch16_224", "model_args": {"img_size": [48, 80]}}))
+    maps, _ = run_tool(tmp_path, tmp_path / "model.safetensors", images(64), "heads=4")
+    model.set_input_size(img_size=(64, 64))
+    assert_same_maps(maps["maps"], timm_maps(model, images(64)))
+
+
+@pytest.mark.parametrize("size", [48, 64])
+def test_deit_distilled(tmp_path, size):
+    model = randomise(timm.models.deit.VisionTransformerDistilled(**SMALL))
+    save_state(model, tmp_path / "model.safetensors", lambda name: "model." + name)
+    if size != 48:
+        model.set_input_size(img_size=(size, size))
+    maps, report = run_tool(tmp_path, tmp_path / "model.safetensors", images(size), "heads=4")
+    assert_same_maps(maps["maps"], timm_maps(model, images(size)))
+    assert report["prefix"] == "model." and report["config"]["prefix_tokens"] == 2
+    assert {"model.head.weight", "model.head_dist.weight"} <= {
+        tensor["name"] for tensor in report["ignored"]}
+
+
+def test_deit3_names(tmp_path):
+    model = small_model(no_embed_class=True, init_values=0.1)
+    save_state(model, tmp_path / "model.safetensors",
+               lambda name: name.replace("ls1.gamma", "gamma_1").replace("ls2.gamma", "gamma_2"))
+    maps, _ = run_tool(tmp_path, tmp_path / "model.safetensors", images(48), "heads=4")
+    assert_same_maps(maps["maps"], timm_maps(model, images(48)))
+
+
+@pytest.mark.parametrize("activation", ["gelu", "gelu-tanh", "quick-gelu"])
+def test_activation(tmp_path, activation):
+    model = small_model(act_layer=activation.replace("-", "_"))
+    save_state(model, tmp_path / "model.safetensors")
+    maps, _ = run_tool(tmp_path, tmp_path / "model.safetensors", images(48), "heads=4",
+                       f"activation={activation}")
+    assert_same_maps(maps["maps"], timm_maps(model, images(48)))
+
+
+@pytest.mark.parametrize("precision,tolerance", [("bf16", 2e-2), ("fp16", 3e-3)])
+def test_half_precision(tmp_path, precision, tolerance):
+    model = small_model()
+    save_state(model, tmp_path / "model.safetensors")
+    maps, _ = run_tool(tmp_path, tmp_path / "model.safetensors", images(48), "heads=4",
+                       f"precision={precision}")
+    assert_same_maps(maps["maps"], timm_maps(model, images(48)), tolerance, 20 * tolerance)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_weights(tmp_path, dtype):
+    model = small_model().to(dtype).float()
+    save_file({k: v.to(dtype).contiguous() for k, v in model.state_dict().items()},
+              str(tmp_path / "model.safetensors"))
+    maps, _ = run_tool(tmp_path, tmp_path / "model.safetensors", images(48), "heads=4")
+    assert_same_maps(maps["maps"], timm_maps(model, images(48)))
+
+
+@pytest.mark.parametrize("size", [224, 160])
+def test_real_weights(tmp_path, size):
+    path = SHARED / "weights/vit_tiny_patch16_224.augreg_in21k_ft_in1k.safetensors"
+    if not path.exists() and not os.environ.get("CI"):
+        pytest.skip(f"no {path}")
+    model = timm.create_model("vit_tiny_patch16_224", img_size=size).eval()
+    state = timm.models.vision_transformer.checkpoint_filter_fn(load_file(str(path)), model)
+    model.load_state_dict(state)
+    maps, report = run_tool(tmp_path, path, images(size, count=3))
+    # Trained maps have a few channels of large values: the bound over all would hide the others.
+    assert_same_maps(maps["maps"], timm_maps(model, images(size, count=3)))
+    heads = next(d for d in report["decided"] if d["what"] == "heads")
+    assert heads["value"] == 3 and not heads["assumed"]
+
+
+@pytest.mark.parametrize("change,expected", [
+    (lambda s: s.pop("blocks.1.attn.qkv.bias"), "blocks.1.attn.qkv.bias [96] is missing"),
+    (lambda s: s.update({"blocks.1.attn.qkv.bais": s.pop("blocks.1.attn.qkv.bias")}),
+     "the nearest name is blocks.1.attn.qkv.bais"),
+    (lambda s: s.update({"blocks.0.attn.q_norm.weight": torch.ones(8)}),
+     "blocks.0.attn.q_norm.weight [8] has no place"),
+    (lambda s: s.update({"norm.bias": torch.ones(8)}), "norm.bias: shape [32] expected, found [8]"),
+    (lambda s: s.update({"norm.bias": torch.ones(32, dtype=torch.int32)}), "found Int"),
+    (lambda s: s.pop("blocks.1.ls1.gamma"), "blocks.1.ls1.gamma [32] is missing"),
+    (lambda s: s.pop("pos_embed"), "pos_embed is missing"),
+    (lambda s: s.pop("patch_embed.proj.weight"), "known families: "),
+    (lambda s: s.pop("patch_embed.proj.bias"), "patch_embed.proj.bias [32] is missing"),
+])
+def test_defects_are_named(tmp_path, change, expected):
+    state = {k: v.clone() for k, v in small_model(init_values=0.1).state_dict().items()}
+    change(state)
+    save_file(state, str(tmp_path / "model.safetensors"))
+    error = run_tool(tmp_path, tmp_path / "model.safetensors", images(48), "heads=4", fails=True)
+    assert expected in error and "model.safetensors" in error and error.count("\n") == 1, error
+
+
+def test_heads_are_asked_for(tmp_path):
+    save_state(small_model(), tmp_path / "model.safetensors")
+    error = run_tool(tmp_path, tmp_path / "model.safetensors", images(48), fails=True)
+    assert "--heads" in error
+    (tmp_path / "config.json").write_text(json.dumps({"num_attention_heads": 4, "hidden_size": 32}))
+    _, report = run_tool(tmp_path, tmp_path / "model.safetensors", images(48))
+    assert report["config"]["heads"] == 4
+    (tmp_path / "config.json").write_text(json.dumps({"num_attention_heads": 4, "hidden_size": 64}))
+    error = run_tool(tmp_path, tmp_path / "model.safetensors", images(48), fails=True)
+    assert "--heads" in error
