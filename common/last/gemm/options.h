@@ -1,0 +1,26 @@
+#pragma once
+
+#include <cstdint>
+
+namespace last {
+
+// Operands of the products with the token maps; sums, statistics, softmax and losses are fp32.
+//   kFp32  nothing is rounded
+//   kTf32  CUDA's TF32 products (Ampere and newer)
+//   kBf16  token maps and what meets them in bf16, other products TF32
+//   kFp16  as kBf16 with fp16, whose rows are scaled by powers of two against over- and underflow;
+//          more digits than bf16, and the only fast one on Turing
+// On a CPU the last two round the operands and multiply in fp32: for comparison, not for speed.
+enum class ProductPrecision { kFp32, kTf32, kBf16, kFp16 };
+
+struct GemmOptions {
+  ProductPrecision products = ProductPrecision::kFp32;
+  // Scratch memory of one call: beyond it the bank is cut into chunks of networks, then of images.
+  // The parameters, gradients and features that a caller holds are not counted.
+  int64_t max_bytes = int64_t{4} << 30;
+  // Of these, for the attention's [n, n] matrices, which exist for some (network, image, head) at a
+  // time.
+  int64_t attention_max_bytes = int64_t{256} << 20;
+};
+
+}  // namespace last

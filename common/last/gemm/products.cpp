@@ -1,0 +1,65 @@
+#include "common/last/gemm/products.h"
+
+#include <ATen/Context.h>
+#include <ATen/ops/mm.h>
+
+namespace last::gemm {
+namespace {
+
+constexpr double kLargestScaled = 8192;  // a quarter of fp16's binary range is left above it
+
+// Powers of two [rows, 1] that bring each row's largest magnitude just below kLargestScaled: exact,
+// and found without the host. Rows of zeros and rows that aren't finite are left as they are.
+at::Tensor row_scale(const at::Tensor& left) {
+  const auto largest = left.abs().amax(1, true);
+  const auto scale = largest.reciprocal().mul_(kLargestScaled).log2_().floor_().exp2_();
+  return scale.masked_fill_(scale.isfinite().logical_not_(), 1);
+}
+
+}  // namespace
+
+TensorFloat32::TensorFloat32(bool allowed) : before_(at::globalContext().allowTF32CuBLAS()) {
+  at::globalContext().setAllowTF32CuBLAS(allowed);
+}
+
+TensorFloat32::~TensorFloat32() { at::globalContext().setAllowTF32CuBLAS(before_); }
+
+at::ScalarType Products::operand_type() const {
+  switch (precision_) {
+    case ProductPrecision::kBf16:
+      return at::kBFloat16;
+    case ProductPrecision::kFp16:
+      return at::kHalf;
+    default:
+      return at::kFloat;
+  }
+}
+
+at::ScalarType Products::gradient_type() const {
+  return precision_ == ProductPrecision::kBf16 ? at::kBFloat16 : at::kFloat;
+}
+
+at::Tensor Products::multiply(const at::Tensor& left, const at::Tensor& right) const {
+  const auto type = operand_type();
+  if (type == at::kFloat) return left.mm(right);
+  if (precision_ == ProductPrecision::kFp16) {
+    const auto scale = row_scale(left);
+    const auto scaled = left.mul(scale).to(type);
+    auto product = left.is_cpu() ? scaled.to(at::kFloat).mm(right.to(at::kFloat))
+                                 : at::mm(scaled, right, at::kFloat);
+    return product.div_(scale);
+  }
+  const auto rounded = left.to(type);
+  if (left.is_cpu()) return rounded.to(at::kFloat).mm(right.to(at::kFloat));
+  return at::mm(rounded, right, at::kFloat);
+}
+
+at::Tensor Products::with_tokens(const at::Tensor& left, const at::Tensor& tokens) const {
+  return multiply(left.flatten(0, 1), tokens.t()).view({left.size(0), left.size(1), -1});
+}
+
+at::Tensor Products::token_gradient(const at::Tensor& left, const at::Tensor& tokens) const {
+  return multiply(left.flatten(0, 1), tokens).view({left.size(0), left.size(1), -1});
+}
+
+}  // namespace last::gemm

@@ -1,0 +1,90 @@
+#include <optional>
+#include <string>
+
+#include <gtest/gtest.h>
+
+#include "common/cli/device.h"
+#include "common/error.h"
+#include "common/last/gemm/engine.h"
+#include "tests/common/last/gemm/bank_case.h"
+
+namespace last {
+namespace {
+
+class GemmEngineCudaTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    try {
+      device_ = resolve_device("cuda");
+    } catch (const Error& error) {
+      GTEST_SKIP() << "needs a GPU: " << error.what();
+    }
+  }
+
+  c10::Device device_{c10::kCPU};
+};
+
+TEST_F(GemmEngineCudaTest, FirstGradientsEqualTheReference) {
+  for (const BankCase& bank : bank_cases()) {
+    SCOPED_TRACE(bank.name);
+    const auto engine = make_gemm_engine(bank.config(), device_);
+    const auto step = run(*engine, bank, bank.all_active(), bank.parameters().to(device_));
+    expect_close(step, run_reference(bank, bank.all_active()), 1e-5);
+  }
+}
+
+TEST_F(GemmEngineCudaTest, FasterProductsStayNearTheReference) {
+  BankCase bank = bank_cases().front();
+  bank.depth = 12;
+  bank.dim = 192;
+  bank.grid = 7;
+  bank.network.rank = 16;
+  const auto reference = run_reference(bank, bank.all_active());
+  const std::pair<ProductPrecision, double> tolerances[] = {{ProductPrecision::kTf32, 8e-3},
+                                                            {ProductPrecision::kFp16, 8e-3},
+                                                            {ProductPrecision::kBf16, 3e-2}};
+  for (const auto& [precision, tolerance] : tolerances) {
+    const auto engine = make_gemm_engine(bank.config(), device_, {.products = precision});
+    const auto step = run(*engine, bank, bank.all_active(), bank.parameters().to(device_));
+    expect_close(step, reference, tolerance);
+  }
+}
+
+// Losses of 50 steps of plain gradient descent. Rounding grows along the way.
+std::vector<double> descend(Engine& engine, const BankCase& bank, Parameters parameters) {
+  auto gradients = parameters.zeros_like();
+  const auto features = bank.features(), labels = bank.labels();
+  std::vector<double> losses;
+  for (int step = 0; step < 50; ++step) {
+    const auto result =
+        engine.forward_backward(features, labels, bank.all_active(), parameters, gradients);
+    losses.insert(losses.end(), result.loss.begin(), result.loss.end());
+    const auto p = parameters.named(), g = gradients.named();
+    for (size_t i = 0; i < p.size(); ++i) p[i].second.sub_(g[i].second, 0.02);
+  }
+  return losses;
+}
+
+TEST_F(GemmEngineCudaTest, FiftyStepsFollowTheReference) {
+  const BankCase bank = bank_cases().front();
+  const auto engine = make_gemm_engine(bank.config(), device_);
+  const auto losses = descend(*engine, bank, bank.parameters().to(device_));
+  const auto expected =
+      descend(*make_reference_engine(bank.config()), bank, to_double(bank.parameters()));
+  for (size_t i = 0; i < losses.size(); ++i) EXPECT_NEAR(losses[i], expected[i], 1e-3);
+  EXPECT_LT(losses[losses.size() - 3], losses[0]);
+}
+
+// The same on the CPU, so that what the GPU must do is known to be possible.
+TEST(GemmEngine, FiftyStepsFollowTheReference) {
+  const BankCase bank = bank_cases().front();
+  const auto engine = make_gemm_engine(bank.config(), c10::kCPU);
+  const auto losses = descend(*engine, bank, bank.parameters());
+  const auto expected =
+      descend(*make_reference_engine(bank.config()), bank, to_double(bank.parameters()));
+  for (size_t i = 0; i < losses.size(); ++i) EXPECT_NEAR(losses[i], expected[i], 1e-3);
+  EXPECT_LT(losses[losses.size() - 3], losses[0]);
+}
+
+}  // namespace
+}  // namespace last
