@@ -1,5 +1,6 @@
 #include "trainer/data/sampler.h"
 
+#include <cstddef>
 #include <limits>
 #include <numeric>
 #include <utility>

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "common/last/engine.h"
+
+namespace last {
+
+// The bank for processors: one image and one network at a time, all modules forward, then all
+// backward, on a tile of n x D floats that stays in the cache. Of a module only Q, K, V, O and
+// LayerNorm's statistics are kept; the sums P_i of backbone maps are made once per image; going
+// back, only the sum D of attention branches is rebuilt. No activation of the batch is stored.
+//
+// Results depend neither on the number of threads nor on the other networks of the bank, to the
+// last bit: every network adds up its gradients image after image, in the order of the batch,
+// whichever thread computed them.
+//   threads  at least 1
+std::unique_ptr<Engine> make_fused_engine(BankConfig config, int threads);
+
+// Working memory of one thread in bytes, beyond parameters, gradients and the batch. Of the batch
+// an engine keeps one pooled row and the logits per image and network.
+int64_t fused_bytes_per_thread(const NetworkConfig& network, const BackboneInfo& backbone);
+
+// The instruction set that the engine's kernels use on this processor: "avx512", "avx2", "generic".
+std::string fused_instruction_set();
+
+}  // namespace last

@@ -1,0 +1,194 @@
+#include "common/last/fused/kernels/products.h"
+#include "common/last/fused/kernels/table.h"
+#include "common/last/fused/kernels/transpose.h"
+
+// Lanes are keys. Probabilities are computed again from log_sum for a few queries at a time, and
+// kept in two small arrays p and ds [kQueries, lanes], which feed three products.
+namespace last::fused::LAST_ISA_NAMESPACE {
+namespace {
+
+constexpr int kQueries = 16;           // per pass
+constexpr int kChannels = kLanes / 4;  // 4 queries x kChannels sums fill one vector
+
+struct Head {
+  const float* q;         // [rows, qkv_stride]
+  const float* d_o;       // [rows, rank_stride]
+  const float* log_sum;   // [lanes]
+  const float* k_t;       // [head_dim, lanes], scaled by log2(e) / sqrt(head_dim)
+  const float* v_t;       // [head_dim, lanes]
+  const float* key_mask;  // [lanes] 0, and very negative beyond n
+  const float* delta;     // [rows] <d_o, o>
+  float* d_q;             // [rows, qkv_stride]
+  float* d_k_t;           // [head_dim, lanes]
+  float* d_v_t;
+  float* p;  // [kQueries, lanes]
+  float* ds;
+};
+
+// For 4 queries and N vectors of keys:
+//   p = 2^(<q, k> - log_sum),  ds = p (<d_o, v> - delta)
+template <int N>
+[[gnu::always_inline]] inline void probabilities(const Shape& shape, const Head& head, int first,
+                                                 int query, int key) {
+  Vec s[4][N], dp[4][N];
+#pragma GCC unroll 16
+  for (int i = 0; i < 4; ++i) {
+#pragma GCC unroll 16
+    for (int j = 0; j < N; ++j) {
+      s[i][j] = load(head.key_mask + key + j * kLanes) - head.log_sum[query + i];
+      dp[i][j] = broadcast(-head.delta[query + i]);
+    }
+  }
+  accumulate(s, head.q + query * shape.qkv_stride, shape.qkv_stride, 1, head.k_t + key, shape.lanes,
+             shape.head_dim);
+  accumulate(dp, head.d_o + query * shape.rank_stride, shape.rank_stride, 1, head.v_t + key,
+             shape.lanes, shape.head_dim);
+#pragma GCC unroll 16
+  for (int i = 0; i < 4; ++i) {
+#pragma GCC unroll 16
+    for (int j = 0; j < N; ++j) {
+      const int at = (query - first + i) * shape.lanes + key + j * kLanes;
+      const Vec p = exp2(s[i][j]);
+      store(head.p + at, p);
+      store(head.ds + at, p * dp[i][j]);
+    }
+  }
+}
+
+// sum_t[channel, lanes] += left[query, channel] * right[query, lanes] over the pass's queries
+template <int N, int C>
+[[gnu::always_inline]] inline void add_keys(const float* left, int left_stride, const float* right,
+                                            int queries, int lanes, float* sum_t) {
+  Vec acc[C][N];
+#pragma GCC unroll 16
+  for (int i = 0; i < C; ++i) {
+#pragma GCC unroll 16
+    for (int j = 0; j < N; ++j) acc[i][j] = load(sum_t + i * lanes + j * kLanes);
+  }
+  accumulate(acc, left, 1, left_stride, right, lanes, queries);
+#pragma GCC unroll 16
+  for (int i = 0; i < C; ++i) {
+#pragma GCC unroll 16
+    for (int j = 0; j < N; ++j) store(sum_t + i * lanes + j * kLanes, acc[i][j]);
+  }
+}
+
+void add_all_keys(const Shape& shape, const float* left, int left_stride, const float* right,
+                  int queries, float* sum_t) {
+  const int lanes = shape.lanes;
+  for_columns(lanes, [&](auto n, int key) {
+    constexpr int kN = decltype(n)::value;
+    int c = 0;
+    for (; c + kRows <= shape.head_dim; c += kRows) {
+      add_keys<kN, kRows>(left + c, left_stride, right + key, queries, lanes,
+                          sum_t + c * lanes + key);
+    }
+    if constexpr (kRows > 4) {
+      for (; c + 4 <= shape.head_dim; c += 4) {
+        add_keys<kN, 4>(left + c, left_stride, right + key, queries, lanes,
+                        sum_t + c * lanes + key);
+      }
+    }
+    for (; c < shape.head_dim; ++c) {
+      add_keys<kN, 1>(left + c, left_stride, right + key, queries, lanes, sum_t + c * lanes + key);
+    }
+  });
+}
+
+// d_q[query, channel] = ln 2 sum over keys of ds[query, key] k_t[channel, key]; the factor undoes
+// k_t's log2(e).
+void query_gradient(const Shape& shape, const Head& head, int first, int query) {
+  const float* ds = head.ds + (query - first) * shape.lanes;
+  for (int c = 0; c < shape.head_dim; c += kChannels) {
+    Vec acc[kLanes];
+#pragma GCC unroll 16
+    for (int i = 0; i < kLanes; ++i) acc[i] = Vec{};
+    for (int key = 0; key < shape.lanes; key += kLanes) {
+      Vec d[4], k[kChannels];
+#pragma GCC unroll 16
+      for (int i = 0; i < 4; ++i) d[i] = load(ds + i * shape.lanes + key);
+#pragma GCC unroll 16
+      for (int j = 0; j < kChannels; ++j) k[j] = load(head.k_t + (c + j) * shape.lanes + key);
+#pragma GCC unroll 16
+      for (int i = 0; i < 4; ++i) {
+#pragma GCC unroll 16
+        for (int j = 0; j < kChannels; ++j) acc[i * kChannels + j] += d[i] * k[j];
+      }
+    }
+    float total[kLanes];
+    store(total, sums(acc) * 0.6931471806f);
+    for (int i = 0; i < 4; ++i) {
+      for (int j = 0; j < kChannels && c + j < shape.head_dim; ++j) {
+        head.d_q[(query + i) * shape.qkv_stride + c + j] = total[i * kChannels + j];
+      }
+    }
+  }
+}
+
+void head_backward_pass(const Shape& shape, const Head& head, int query_rows) {
+  for (int first = 0; first < query_rows; first += kQueries) {
+    const int end = first + kQueries < query_rows ? first + kQueries : query_rows;
+    for (int query = first; query < end; query += 4) {
+      for_columns(shape.lanes, [&](auto n, int key) {
+        probabilities<decltype(n)::value>(shape, head, first, query, key);
+      });
+      query_gradient(shape, head, first, query);
+    }
+    // dV = P^T dO,  dK = dS^T Q
+    add_all_keys(shape, head.d_o + first * shape.rank_stride, shape.rank_stride, head.p,
+                 end - first, head.d_v_t);
+    add_all_keys(shape, head.q + first * shape.qkv_stride, shape.qkv_stride, head.ds, end - first,
+                 head.d_k_t);
+  }
+}
+
+}  // namespace
+
+void attention_backward(const Shape& shape, const AttentionBackward& a) {
+  const int lanes = shape.lanes, r = shape.rank;
+  const int query_rows = (a.query_rows + 3) / 4 * 4;
+  const float scale = 1.f / __builtin_sqrtf(static_cast<float>(shape.head_dim));
+  const long channels = static_cast<long>(shape.rank_stride + 16) * lanes;
+  float* k_t = a.scratch;
+  float* v_t = k_t + channels;
+  float* d_k_t = v_t + channels;
+  float* d_v_t = d_k_t + channels;
+  float* key_mask = d_v_t + channels;
+  float* delta = key_mask + lanes;
+  float* p = delta + lanes;
+  float* ds = p + kQueries * lanes;
+  transpose(a.qkv + r, shape.qkv_stride, lanes, r, scale * 1.442695041f, k_t, lanes);
+  transpose(a.qkv + 2 * r, shape.qkv_stride, lanes, r, 1, v_t, lanes);
+  for (long i = 0; i < static_cast<long>(r) * lanes; ++i) d_k_t[i] = d_v_t[i] = 0;
+  for (int i = 0; i < lanes; ++i) key_mask[i] = i < shape.tokens ? 0.f : -1e30f;
+  for (int t = query_rows; t < lanes; ++t) {
+    for (int c = 0; c < r; ++c) a.d_qkv[t * shape.qkv_stride + c] = 0;
+  }
+  for (int h = 0; h < shape.heads; ++h) {
+    const int c = h * shape.head_dim;
+    for (int t = 0; t < query_rows; ++t) {
+      float total = 0;
+      for (int i = c; i < c + shape.head_dim; ++i) {
+        total += a.d_attended[t * shape.rank_stride + i] * a.attended[t * shape.rank_stride + i];
+      }
+      delta[t] = total;
+    }
+    const Head head = {a.qkv + c,
+                       a.d_attended + c,
+                       a.log_sum + h * lanes,
+                       k_t + c * lanes,
+                       v_t + c * lanes,
+                       key_mask,
+                       delta,
+                       a.d_qkv + c,
+                       d_k_t + c * lanes,
+                       d_v_t + c * lanes,
+                       p,
+                       ds};
+    head_backward_pass(shape, head, query_rows);
+  }
+  transpose_back(d_k_t, lanes, lanes, r, scale, a.d_qkv + r, shape.qkv_stride);
+  transpose_back(d_v_t, lanes, lanes, r, 1, a.d_qkv + 2 * r, shape.qkv_stride);
+}
+
+}  // namespace last::fused::LAST_ISA_NAMESPACE

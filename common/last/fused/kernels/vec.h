@@ -1,0 +1,122 @@
+#pragma once
+
+// Vectors of floats of the instruction set that this file is compiled for. Everything here lives in
+// a namespace named after it: no two instruction sets share a function.
+
+#include <cstdint>
+
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+namespace last::fused::LAST_ISA_NAMESPACE {
+
+#if defined(__AVX512F__)
+inline constexpr int kLanes = 16;
+inline constexpr int kRows = 8;  // kRows x 3 accumulators fit the registers
+#elif defined(__AVX2__)
+inline constexpr int kLanes = 8;
+inline constexpr int kRows = 4;
+#else
+inline constexpr int kLanes = 4;
+inline constexpr int kRows = 4;
+#endif
+
+using Vec __attribute__((vector_size(kLanes * 4))) = float;
+using IntVec __attribute__((vector_size(kLanes * 4))) = int32_t;
+using UnsignedVec __attribute__((vector_size(kLanes * 4))) = uint32_t;
+using ShortVec __attribute__((vector_size(kLanes * 2))) = uint16_t;
+using UnalignedVec __attribute__((vector_size(kLanes * 4), aligned(4), may_alias)) = float;
+using UnalignedShortVec __attribute__((vector_size(kLanes * 2), aligned(2), may_alias)) = uint16_t;
+
+[[gnu::always_inline]] inline Vec load(const float* p) {
+  return *reinterpret_cast<const UnalignedVec*>(p);
+}
+[[gnu::always_inline]] inline void store(float* p, Vec v) {
+  *reinterpret_cast<UnalignedVec*>(p) = v;
+}
+[[gnu::always_inline]] inline Vec broadcast(float x) { return x - Vec{}; }
+
+// The first `count` floats, zero behind them; and back.
+inline Vec load_part(const float* p, int count) {
+  if (count >= kLanes) return load(p);
+  Vec v = {};
+  for (int i = 0; i < count; ++i) v[i] = p[i];
+  return v;
+}
+inline void store_part(float* p, Vec v, int count) {
+  if (count >= kLanes) return store(p, v);
+  for (int i = 0; i < count; ++i) p[i] = v[i];
+}
+
+[[gnu::always_inline]] inline Vec max(Vec a, Vec b) { return a > b ? a : b; }
+
+inline float sum(Vec v) {
+  float s[kLanes];
+  store(s, v);
+  for (int step = kLanes / 2; step > 0; step /= 2) {
+    for (int i = 0; i < step; ++i) s[i] += s[i + step];
+  }
+  return s[0];
+}
+
+// 2^x, relative error 1e-7; x is raised to -126, so very small results are not exact.
+[[gnu::always_inline]] inline Vec exp2(Vec x) {
+  const Vec magic = broadcast(12582912.f);  // 1.5 * 2^23: adding it rounds to an integer
+  x = max(x, broadcast(-126.f));
+  const Vec shifted = x + magic;
+  const Vec f = x - (shifted - magic);  // in [-0.5, 0.5]
+  // 2^f, minimax
+  Vec p = broadcast(1.327647152e-03f);
+  p = p * f + 9.675541331e-03f;
+  p = p * f + 5.550713275e-02f;
+  p = p * f + 2.402211972e-01f;
+  p = p * f + 6.931469671e-01f;
+  p = p * f + 1.000000072e+00f;
+  // The integer stands in the low bits of `shifted`: add it to the exponent.
+  return reinterpret_cast<Vec>(reinterpret_cast<IntVec>(p) +
+                               (reinterpret_cast<IntVec>(shifted) << 23));
+}
+
+// log2 of positive, normal x.
+[[gnu::always_inline]] inline Vec log2(Vec x) {
+  const IntVec bits = reinterpret_cast<IntVec>(x);
+  const IntVec exponent = (bits - 0x3f3504f3) >> 23;  // x = m 2^exponent, m in [sqrt 1/2, sqrt 2)
+  const Vec m = reinterpret_cast<Vec>(bits - (exponent << 23));
+  const Vec t = (m - 1.f) / (m + 1.f);
+  const Vec t2 = t * t;
+  const Vec series = 1.f + t2 * (1.f / 3 + t2 * (1.f / 5 + t2 * (1.f / 7 + t2 * (1.f / 9))));
+  return __builtin_convertvector(exponent, Vec) + 2.885390082f * t * series;  // 2 / ln 2
+}
+
+inline Vec widen_bfloat16(const uint16_t* p) {
+  const ShortVec h = *reinterpret_cast<const UnalignedShortVec*>(p);
+  return reinterpret_cast<Vec>(__builtin_convertvector(h, UnsignedVec) << 16);
+}
+
+inline Vec widen_half(const uint16_t* p) {
+#if defined(__AVX512F__)
+  return reinterpret_cast<Vec>(
+      _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))));
+#elif defined(__F16C__)
+  return reinterpret_cast<Vec>(
+      _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+#else
+  const ShortVec h = *reinterpret_cast<const UnalignedShortVec*>(p);
+  const UnsignedVec bits = __builtin_convertvector(h, UnsignedVec);
+  const UnsignedVec magnitude = bits & 0x7fffu;
+  // Moving the exponent by multiplication gets subnormal numbers right.
+  const Vec scaled = reinterpret_cast<Vec>(magnitude << 13) * 5.192296858534828e33f;  // 2^112
+  const UnsignedVec special =
+      (magnitude >= 0x7c00u) ? (UnsignedVec{} + 0x7f800000u) : UnsignedVec{};
+  return reinterpret_cast<Vec>(reinterpret_cast<UnsignedVec>(scaled) | special |
+                               ((bits & 0x8000u) << 16));
+#endif
+}
+
+template <int N>
+struct Int {
+  static constexpr int value = N;
+};
+
+}  // namespace last::fused::LAST_ISA_NAMESPACE

@@ -1,0 +1,48 @@
+#pragma once
+
+#include "common/last/fused/tickets.h"
+
+namespace last::fused {
+
+// One module's parameters. Biases are nullptr where the shape has none.
+struct ModuleView {
+  const float* norm_weight;  // [D]
+  const float* norm_bias;    // [D]
+  const float* qkv_weight;   // [D, 3r]
+  const float* qkv_bias;     // [3r]
+  const float* up_weight;    // [r, D]
+  const float* up_bias;      // [D]
+  // Made of them once per batch (Kernels::prepare_module):
+  const float* column_means;  // [qkv_stride]
+  const float* shift;         // [qkv_stride]
+  const float* up_means;      // [rank_stride]
+  float up_bias_mean;
+};
+
+// Where one module's gradients are added up. qkv_weight's is that of diag(gamma) A until the end of
+// the batch (Kernels::finish_module).
+struct ModuleGradients {
+  float* qkv_weight;
+  float* up_weight;
+  float* up_bias;
+  float* shift;  // [qkv_stride]
+};
+
+// An image's turn to add to the gradients of one network.
+struct Turn {
+  Tickets& tickets;
+  size_t first_place;  // of the network: one place per module and strip, and one more
+  int turn;            // images of the batch that were added before
+
+  bool overwrites() const { return turn == 0; }
+
+  // Calls add() when it is this image's turn at the place.
+  template <class Add>
+  void take(size_t place, const Add& add) const {
+    tickets.wait(first_place + place, turn);
+    add();
+    tickets.end_turn(first_place + place, turn);
+  }
+};
+
+}  // namespace last::fused

@@ -1,0 +1,316 @@
+#include "trainer/commands/run.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+#include <iostream>
+#include <memory>
+#include <numeric>
+
+#include "common/cli/device.h"
+#include "common/cli/interrupt.h"
+#include "common/cli/log.h"
+#include "common/cli/parse.h"
+#include "common/cli/program.h"
+#include "common/cli/progress.h"
+#include "common/cli/version.h"
+#include "common/error.h"
+#include "trainer/commands/outcome.h"
+#include "trainer/commands/run_data.h"
+#include "trainer/commands/run_directory.h"
+#include "trainer/commands/run_options.h"
+#include "trainer/data/memory.h"
+#include "trainer/report/metrics_log.h"
+#include "trainer/training/checkpoint.h"
+
+namespace last {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr char kHowToGoOn[] = "run the same command again to go on";
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// The data of a run as sources of batches.
+struct Sources {
+  std::unique_ptr<FeatureSource> train, val, test;
+};
+
+Sources make_sources(const RunData& data, const RunOptions& options) {
+  const auto make = [&](const Dataset& set, bool resident) {
+    return set.size() > 0 ? std::make_unique<FeatureSource>(set, data.maps, resident) : nullptr;
+  };
+  const int64_t limit = options.memory > 0 ? options.memory : available_memory() / 2;
+  Sources sources{make(data.train, false), make(data.val, false), nullptr};
+  const int64_t bytes =
+      sources.train->total_bytes() + (sources.val ? sources.val->total_bytes() : 0);
+  const bool resident = bytes <= limit;
+  log_info(concat(format_size(static_cast<double>(bytes)), " of features, ",
+                  resident ? "held in memory" : "streamed from disk at every epoch"));
+  // The test set is read once: never resident.
+  return {make(data.train, resident), make(data.val, resident), make(data.test, false)};
+}
+
+class Run {
+ public:
+  Run(RunOptions options, RunData data)
+      : options_(std::move(options)),
+        data_(std::move(data)),
+        compute_{resolve_device(options_.device), configure_threads(options_.threads),
+                 options_.precision},
+        grid_(make_grid(options_.space, static_cast<int64_t>(data_.targets.size()))) {}
+
+  int execute();
+  void print_plan();
+
+ private:
+  nlohmann::json config() const;
+  std::string checkpoint_file(const std::string& stage) const;
+  // Trains a stage from its checkpoint on and measures the test set if asked for.
+  std::vector<NetworkRow> run_stage(const RunDirectory& directory, const std::string& stage,
+                                    const std::vector<Setting>& settings, FeatureSource& train,
+                                    FeatureSource* val, FeatureSource* test,
+                                    const std::string& train_data);
+  void train_from_checkpoint(const RunDirectory& directory, const std::string& stage,
+                             std::vector<Bank>& banks, FeatureSource& train, FeatureSource* val);
+  void publish_best(const RunDirectory& directory, const std::vector<TargetChoice>& choices) const;
+
+  RunOptions options_;
+  RunData data_;
+  ComputeOptions compute_;
+  std::vector<Setting> grid_;
+  uint64_t metrics_bytes_ = 0;  // length of metrics.jsonl up to the stages that are done
+};
+
+nlohmann::json Run::config() const {
+  return {{"program", concat("trainer ", kVersion)},
+          {"options", resolved_options(options_)},
+          {"data", data_.description},
+          {"features", data_.features}};
+}
+
+// Says where training is, and saves it now and then and when it is interrupted.
+class StageKeeper {
+ public:
+  StageKeeper(std::string path, std::vector<Bank>& banks, MetricsLog& log, int64_t batches,
+              const Schedule& schedule, const StagePosition& start, const std::string& label)
+      : path_(std::move(path)),
+        banks_(banks),
+        log_(log),
+        batches_(batches),
+        schedule_(schedule),
+        progress_(label, "steps", batches * schedule.epochs, steps(start)) {}
+
+  StageObserver observer() {
+    return {[this](const StagePosition& position) { on_step(position); },
+            [this](const StagePosition& position) { on_epoch(position); }};
+  }
+
+ private:
+  int64_t steps(const StagePosition& position) const {
+    return position.epoch * batches_ + position.batch;
+  }
+
+  void on_step(const StagePosition& position) {
+    const bool done = position.epoch == schedule_.epochs;
+    const auto reason = done ? std::nullopt : interrupt_reason();
+    if (done || reason || seconds_since(saved_) > wait_) save(position);
+    progress_.update(steps(position), note_);
+    if (done) progress_.finish(note_);
+    if (reason) {
+      throw Interrupted(concat(*reason, " in epoch ", position.epoch + 1, " of ", schedule_.epochs,
+                               "; ", kHowToGoOn));
+    }
+  }
+
+  void on_epoch(const StagePosition& position) {
+    log_.append_epoch(banks_, position.epoch, schedule_.epochs, schedule_.warmup_epochs);
+    double best = -1;
+    for (const auto& bank : banks_) {
+      for (const auto& network : bank.progress()) best = std::max(best, network.val_accuracy);
+    }
+    if (best >= 0) note_ = concat("best val ", std::round(best * 100) / 100, " %");
+  }
+
+  void save(const StagePosition& position) {
+    const auto start = Clock::now();
+    save_checkpoint(path_, banks_, position, {{"metrics_bytes", log_.bytes()}});
+    saved_ = Clock::now();
+    // Large banks take long to write: never more than a twentieth of the time.
+    wait_ = std::max(kSecondsBetweenCheckpoints, 20 * seconds_since(start));
+  }
+
+  static constexpr double kSecondsBetweenCheckpoints = 30;
+
+  std::string path_;
+  std::vector<Bank>& banks_;
+  MetricsLog& log_;
+  int64_t batches_;
+  Schedule schedule_;
+  Progress progress_;
+  std::string note_;
+  Clock::time_point saved_ = Clock::now();
+  double wait_ = kSecondsBetweenCheckpoints;
+};
+
+std::string Run::checkpoint_file(const std::string& stage) const {
+  return options_.run + "/checkpoints/" + stage + ".safetensors";
+}
+
+void Run::train_from_checkpoint(const RunDirectory& directory, const std::string& stage,
+                                std::vector<Bank>& banks, FeatureSource& train,
+                                FeatureSource* val) {
+  StagePosition position;
+  if (const auto restored = load_checkpoint(checkpoint_file(stage), banks)) {
+    position = restored->position;
+    metrics_bytes_ = restored->extra.at("metrics_bytes").get<uint64_t>();
+    log_info(
+        concat(stage, ": going on after epoch ", position.epoch, " of ", options_.schedule.epochs));
+  }
+  if (position.epoch == options_.schedule.epochs) return;
+  MetricsLog log(directory.file("metrics.jsonl"), metrics_bytes_);
+  StageKeeper keeper(checkpoint_file(stage), banks, log,
+                     batches_per_epoch(train.data(), options_.schedule), options_.schedule,
+                     position, stage);
+  train_stage(banks, train, val, options_.schedule, position, compute_.device, keeper.observer());
+  metrics_bytes_ = log.bytes();
+}
+
+std::vector<NetworkRow> Run::run_stage(const RunDirectory& directory, const std::string& stage,
+                                       const std::vector<Setting>& settings, FeatureSource& train,
+                                       FeatureSource* val, FeatureSource* test,
+                                       const std::string& train_data) {
+  auto banks = make_banks(settings, data_.targets, data_.backbone, compute_);
+  log_info(concat(stage, ": ", settings.size(),
+                  settings.size() == 1 ? " network in " : " networks in ", banks.size(),
+                  banks.size() == 1 ? " bank" : " banks", ", ", train.data().size(), " images (",
+                  train_data, "), ", describe_device(compute_.device, compute_.threads)));
+  train_from_checkpoint(directory, stage, banks, train, val);
+  if (test != nullptr) {
+    log_info(concat("measuring ", test->data().size(), " test images"));
+    const auto accuracies = evaluate(banks, *test, options_.schedule.batch_size, compute_.device);
+    for (size_t b = 0; b < banks.size(); ++b) {
+      for (size_t k = 0; k < accuracies[b].size(); ++k) {
+        banks[b].progress()[k].test_accuracy = accuracies[b][k];
+      }
+    }
+  }
+  const auto rows = network_rows(banks, data_, stage, train_data, options_.schedule.epochs);
+  export_networks(banks, rows, data_, [&](int64_t index) { return directory.network_file(index); });
+  return rows;
+}
+
+void Run::publish_best(const RunDirectory& directory,
+                       const std::vector<TargetChoice>& choices) const {
+  for (size_t t = 0; t < data_.targets.size(); ++t) {
+    const auto* best = best_of_target(choices, static_cast<int64_t>(t));
+    if (best == nullptr) continue;
+    std::string name = data_.targets[t].name;
+    std::replace(name.begin(), name.end(), '/', '_');
+    const std::string path = directory.file("best." + name + ".safetensors");
+    std::filesystem::copy_file(directory.network_file(best->choice.setting.index), path + ".tmp",
+                               std::filesystem::copy_options::overwrite_existing);
+    publish_file(path + ".tmp", path);
+  }
+}
+
+int Run::execute() {
+  const RunDirectory directory(options_.run, config());
+  if (directory.finished()) {
+    log_info("\"" + options_.run + "\" is finished already: see networks.csv in it");
+    return kExitDone;
+  }
+  const auto start = Clock::now();
+  auto sources = make_sources(data_, options_);
+  auto rows = run_stage(directory, "search", grid_, *sources.train, sources.val.get(),
+                        options_.retrain ? nullptr : sources.test.get(), "train");
+  auto choices = choose_per_method(rows, data_);
+  if (options_.retrain) {
+    if (choices.empty()) fail("no network of the search ended well: nothing to retrain");
+    const auto settings =
+        retrain_settings(choices, options_.retrain_seeds, static_cast<int64_t>(grid_.size()));
+    FeatureSource both(data_.train.joined_with(data_.val), data_.maps, sources.train->resident());
+    sources.train.reset();
+    sources.val.reset();
+    const auto retrained =
+        run_stage(directory, "retrain", settings, both, nullptr, sources.test.get(), "train+val");
+    rows.insert(rows.end(), retrained.begin(), retrained.end());
+    const size_t seeds = options_.retrain_seeds.size();
+    for (size_t i = 0; i < choices.size(); ++i) {
+      const auto first = retrained.begin() + static_cast<std::ptrdiff_t>(i * seeds);
+      choices[i].rows.assign(first, first + static_cast<std::ptrdiff_t>(seeds));
+      choices[i].choice.setting = choices[i].rows.front().setting;
+    }
+  }
+  publish_best(directory, choices);
+  write_file_atomically(directory.file("networks.csv"), network_table_csv(rows));
+
+  std::vector<SummaryLine> lines;
+  for (const auto& choice : choices) lines.push_back(summarize(choice.rows));
+  log_info(concat(rows.size(), " networks in ", format_duration(seconds_since(start)),
+                  "; tables and networks are in \"", options_.run, "\""));
+  if (lines.empty()) {
+    log_warning("several settings and no validation data (--val, --val-fraction): none was chosen");
+  } else {
+    std::cout << (data_.has_val() ? "Best setting by validation accuracy:\n" : "")
+              << summary_text(lines);
+  }
+  return kExitDone;
+}
+
+void Run::print_plan() {
+  auto sources = make_sources(data_, options_);
+  auto banks = make_banks(grid_, data_.targets, data_.backbone, compute_);
+  const int64_t batches = batches_per_epoch(data_.train, options_.schedule);
+  std::vector<Draw> order;
+  for (int64_t i = 0; i < options_.schedule.batch_size; ++i) order.push_back({i, 0});
+  FeatureSource few(data_.train, data_.maps, false);
+  BatchLoader loader(few, order, options_.schedule.batch_size, true);
+  LabelledBatch batch;
+  loader.next(batch);
+  const auto features = batch.features.to(compute_.device);
+  const auto labels = batch.labels.to(compute_.device);
+  double seconds = 0;
+  std::cout << grid_.size() << " networks, " << options_.schedule.epochs << " epochs of " << batches
+            << " steps of " << options_.schedule.batch_size << " images, "
+            << describe_device(compute_.device, compute_.threads) << "\n";
+  for (auto& bank : banks) {
+    double best = 1e30;  // of three, the first one warms caches up
+    for (int repetition = 0; repetition < 3; ++repetition) {
+      const auto start = Clock::now();
+      bank.step(features, labels, 0, options_.schedule.epochs, options_.schedule.warmup_epochs);
+      best = std::min(best, seconds_since(start));
+    }
+    int64_t bytes = 0;
+    for (const auto& [name, tensor] : bank.parameters().named()) bytes += tensor.numel() * 4;
+    std::cout << "  bank of " << bank.networks() << " x " << describe(bank.settings().front())
+              << " ..: " << format_size(static_cast<double>(4 * bytes))
+              << " of parameters, gradients and moments, " << format_duration(best)
+              << " per step\n";
+    seconds += best;
+  }
+  const auto steps = static_cast<double>(batches * options_.schedule.epochs);
+  std::cout << "about " << format_duration(seconds * steps) << " for training"
+            << (options_.retrain ? ", and the same share again for each retrained network" : "")
+            << "\n";
+}
+
+}  // namespace
+
+int trainer_run(const std::vector<std::string>& arguments) {
+  auto options = parse_run_options(arguments);
+  if (!options) return kExitDone;
+  install_interrupt_handlers(options->time_limit);
+  auto data = open_run_data(*options);
+  const bool dry_run = options->dry_run;
+  Run run(std::move(*options), std::move(data));
+  if (!dry_run) return run.execute();
+  run.print_plan();
+  return kExitDone;
+}
+
+}  // namespace last

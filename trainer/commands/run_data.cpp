@@ -1,0 +1,108 @@
+#include "trainer/commands/run_data.h"
+
+#include <algorithm>
+#include <numeric>
+#include <set>
+
+#include "common/cli/log.h"
+#include "common/error.h"
+#include "trainer/data/split.h"
+
+namespace last {
+namespace {
+
+nlohmann::json describe_stores(const StoreGroup& group) {
+  auto stores = nlohmann::json::array();
+  for (const auto& reader : group.readers) {
+    const auto& manifest = reader->manifest();
+    stores.push_back({{"config_hash", manifest.config_hash()},
+                      {"image_list_sha256", manifest.image_list_sha256},
+                      {"rows", manifest.rows}});
+  }
+  return stores;
+}
+
+// The maps that the shapes of the space need; every shape is checked against what is stored.
+std::vector<int64_t> union_of_maps(const SearchSpace& space, const BackboneInfo& backbone) {
+  std::set<int64_t> maps;
+  for (const auto& setting : make_grid(space, 1)) {
+    const auto needed = needed_maps(setting.network, backbone);
+    maps.insert(needed.begin(), needed.end());
+  }
+  return {maps.begin(), maps.end()};
+}
+
+void warn_of_empty_classes(const Dataset& train, const std::vector<Target>& targets) {
+  for (size_t t = 0; t < targets.size(); ++t) {
+    std::vector<int64_t> counts(static_cast<size_t>(targets[t].classes), 0);
+    for (const int32_t label : train.labels(static_cast<int64_t>(t))) {
+      if (label != kUnlabelled) counts[static_cast<size_t>(label)] += 1;
+    }
+    const auto empty = std::count(counts.begin(), counts.end(), 0);
+    if (empty == 0) continue;
+    const auto first = std::find(counts.begin(), counts.end(), 0) - counts.begin();
+    const auto& names = targets[t].class_names;
+    log_warning(concat("target \"", targets[t].name, "\": ", empty, " of ", counts.size(),
+                       " classes have no training image, the first is ",
+                       names.empty() ? std::to_string(first) : names[static_cast<size_t>(first)]));
+    if (empty == static_cast<int64_t>(counts.size())) {
+      fail("target \"", targets[t].name, "\" has no labelled training image");
+    }
+  }
+}
+
+void split_off_val(const RunOptions& options, RunData& data) {
+  const auto split = stratified_split(data.train.labels(0), options.val_fraction,
+                                      static_cast<uint64_t>(options.schedule.data_seed));
+  if (split.val.empty()) fail("--val-fraction ", options.val_fraction, " leaves no image in val");
+  const Dataset all = data.train;
+  data.train = all.subset(split.train);
+  data.val = all.subset(split.val);
+  log_info(concat("split ", all.size(), " images into ", data.train.size(), " for training and ",
+                  data.val.size(), " for validation, by class of \"", data.targets[0].name, "\""));
+}
+
+}  // namespace
+
+RunData open_run_data(const RunOptions& options) {
+  std::vector<StoreGroup> groups = {open_stores("train", options.train),
+                                    open_stores("val", options.val),
+                                    open_stores("test", options.test)};
+  check_same_features(groups);
+  std::vector<const Manifest*> manifests;
+  for (const auto& group : groups) {
+    for (const auto& reader : group.readers) {
+      manifests.push_back(&reader->manifest());
+      for (const auto& warning : reader->warnings()) log_warning(warning);
+    }
+  }
+
+  RunData data;
+  data.targets = resolve_targets(options.targets, manifests);
+  data.train = Dataset(groups[0], data.targets, /*all_views=*/true);
+  if (!options.val.empty()) data.val = Dataset(groups[1], data.targets, /*all_views=*/false);
+  if (!options.test.empty()) data.test = Dataset(groups[2], data.targets, /*all_views=*/false);
+  if (options.val_fraction > 0) split_off_val(options, data);
+  warn_of_empty_classes(data.train, data.targets);
+  batches_per_epoch(data.train, options.schedule);
+
+  const auto& manifest = *manifests.front();
+  data.features = manifest.config.at("features");
+  data.backbone = manifest.backbone;
+  data.maps = union_of_maps(options.space, manifest.backbone);
+  data.backbone.layers.clear();
+  for (const int64_t map : data.maps) {
+    data.backbone.layers.push_back(manifest.backbone.layers[static_cast<size_t>(map)]);
+  }
+  auto targets = nlohmann::json::array();
+  for (const auto& target : data.targets) {
+    targets.push_back({{"name", target.name}, {"classes", target.classes}});
+  }
+  data.description = {{"train", describe_stores(groups[0])},
+                      {"val", describe_stores(groups[1])},
+                      {"test", describe_stores(groups[2])},
+                      {"targets", targets}};
+  return data;
+}
+
+}  // namespace last

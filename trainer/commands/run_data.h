@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "trainer/commands/run_options.h"
+#include "trainer/data/batch_loader.h"
+#include "trainer/data/dataset.h"
+#include "trainer/data/targets.h"
+
+namespace last {
+
+// The data of a run: stores opened and checked, targets resolved, train and val split.
+struct RunData {
+  std::vector<Target> targets;
+  Dataset train, val, test;    // val and test may be empty
+  BackboneInfo backbone;       // its layers cut down to `maps`
+  std::vector<int64_t> maps;   // indices into the stored layers that some network needs
+  nlohmann::json features;     // how the features were made
+  nlohmann::json description;  // what config.json records, and what a resumed run must match
+
+  bool has_val() const { return val.size() > 0; }
+  bool has_test() const { return test.size() > 0; }
+};
+
+// Prints the stores' warnings, and one for a class without training rows.
+RunData open_run_data(const RunOptions& options);
+
+}  // namespace last

@@ -1,0 +1,62 @@
+#include "trainer/commands/run_directory.h"
+
+#include <filesystem>
+
+#include "common/error.h"
+#include "common/feature_store/manifest.h"
+
+namespace last {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Creates the folders before the lock inside them is taken.
+std::string prepared(const std::string& path) {
+  try {
+    if (fs::exists(path) && !fs::exists(path + "/config.json") && !fs::is_empty(path) &&
+        !fs::exists(path + "/.lock")) {
+      fail("--run \"", path, "\" is not empty and holds no earlier run; name another directory");
+    }
+    fs::create_directories(path + "/checkpoints");
+    fs::create_directories(path + "/networks");
+  } catch (const fs::filesystem_error& error) {
+    fail("can't create the run directory \"", path, "\": ", error.code().message());
+  }
+  return path;
+}
+
+nlohmann::json parse_config(const std::string& path) {
+  try {
+    return nlohmann::json::parse(read_text_file(path));
+  } catch (const nlohmann::json::exception& error) {
+    fail("\"", path, "\" is damaged (", error.what(), "); delete the run directory");
+  }
+}
+
+}  // namespace
+
+RunDirectory::RunDirectory(const std::string& path, const nlohmann::json& config)
+    : path_(prepared(path)), lock_(path + "/.lock") {
+  const std::string config_file = file("config.json");
+  if (!fs::exists(config_file)) {
+    write_file_atomically(config_file, config.dump(2) + "\n");
+    return;
+  }
+  const auto stored = parse_config(config_file);
+  for (const char* part : {"options", "data"}) {
+    const auto difference =
+        first_difference(stored.value(part, nlohmann::json::object()), config.at(part));
+    if (!difference.empty()) {
+      fail("\"", path, "\" holds a run of another configuration: ", difference,
+           "; name another --run directory, or delete this one");
+    }
+  }
+}
+
+bool RunDirectory::finished() const { return fs::exists(file("networks.csv")); }
+
+std::string RunDirectory::network_file(int64_t network) const {
+  return file("networks/" + std::to_string(network) + ".safetensors");
+}
+
+}  // namespace last

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <string>
+
+#include <nlohmann/json.hpp>
+
+#include "common/io/file.h"
+
+namespace last {
+
+// DIR of --run: config.json, networks.csv (written last: its presence means the run is finished),
+// metrics.jsonl, checkpoints/, networks/ID.safetensors, best.TARGET.safetensors.
+class RunDirectory {
+ public:
+  // Creates the directory, or opens one whose config.json has the same "options" and "data" (an
+  // Error names the first difference). Holds a lock, so that no second run writes here.
+  RunDirectory(const std::string& path, const nlohmann::json& config);
+
+  bool finished() const;
+  const std::string& path() const { return path_; }
+  std::string file(const std::string& name) const { return path_ + "/" + name; }
+  std::string network_file(int64_t network) const;
+
+ private:
+  std::string path_;
+  FileLock lock_;
+};
+
+}  // namespace last

@@ -1,0 +1,281 @@
+#include "trainer/commands/run_options.h"
+
+#include <cmath>
+#include <set>
+
+#include <boost/program_options/value_semantic.hpp>
+
+#include "common/cli/option_parser.h"
+#include "common/cli/parse.h"
+#include "common/error.h"
+
+namespace po = boost::program_options;
+
+namespace last {
+namespace {
+
+// Options as they are typed; lists are split later, so that errors can name them.
+struct Texts {
+  std::string train, val, test, target;
+  std::string val_fraction;
+  std::string method = "last", rank = "16", gap = "1", heads = "1", modules = "1", variant = "d";
+  std::string bias_correction = "on", biases = "off", pool = "mean-patch", norm = "frozen";
+  std::string learning_rate = "1e-3", head_scale = "1", weight_decay = "0.05";
+  std::string label_smoothing = "0", seed = "0";
+  std::string data_seed = "0", epochs = "100", warmup_epochs = "10", batch_size = "32";
+  std::string retrain = "none", retrain_seeds = "0,1,2";
+  std::string precision = "auto", threads = "0", memory, time_limit;
+};
+
+void add(po::options_description& group, const char* name, std::string& text, const char* unit,
+         const char* help) {
+  auto* value = po::value(&text)->value_name(unit);
+  if (!text.empty()) value->default_value(text);
+  group.add_options()(name, value, help);
+}
+
+void add_data_options(po::options_description& group, Texts& t, RunOptions& options) {
+  add(group, "train", t.train, "CACHE[,..]", "feature stores to train on (required)");
+  add(group, "val", t.val, "CACHE[,..]", "feature stores to choose settings on");
+  add(group, "val-fraction", t.val_fraction, "F",
+      "instead of --val: put this part of each class of --train aside, drawn with --data-seed");
+  add(group, "test", t.test, "CACHE[,..]", "feature stores to test on, once, at the end");
+  group.add_options()("run", po::value(&options.run)->value_name("DIR"),
+                      "directory for everything this run writes; an interrupted run in it is "
+                      "resumed (required)");
+  add(group, "target", t.target, "NAME[,..]", "label columns to learn (default: all)");
+}
+
+void add_network_options(po::options_description& group, Texts& t) {
+  add(group, "method", t.method, "LIST", "last | linear (a linear probe on pooled final tokens)");
+  add(group, "rank", t.rank, "LIST", "channels r of the low-rank attention");
+  add(group, "gap", t.gap, "LIST", "backbone blocks between two maps that are read");
+  add(group, "heads", t.heads, "LIST", "attention heads; they divide the rank");
+  add(group, "modules", t.modules, "LIST", "attention modules per block");
+  add(group, "variant", t.variant, "LIST",
+      "d: block i sees z_0+..+z_i | b: one map less | c: as d, one more block in front");
+  add(group, "bias-correction", t.bias_correction, "LIST", "on | off (off: for ablations)");
+  add(group, "biases", t.biases, "LIST", "on | off: biases in the attention's projections");
+  add(group, "pool", t.pool, "LIST", "mean-patch | cls | mean-all");
+  add(group, "norm", t.norm, "LIST", "final LayerNorm: frozen (the backbone's) | trainable | none");
+}
+
+void add_training_options(po::options_description& group, Texts& t) {
+  add(group, "learning-rate", t.learning_rate, "LIST", "peak learning rate of AdamW");
+  add(group, "head-learning-rate-scale", t.head_scale, "LIST",
+      "the head's learning rate is this times the rest's");
+  add(group, "weight-decay", t.weight_decay, "LIST", "of everything but biases");
+  add(group, "label-smoothing", t.label_smoothing, "LIST", "in 0..1");
+  add(group, "seed", t.seed, "LIST", "of the initial weights");
+  add(group, "data-seed", t.data_seed, "N", "of the order of batches");
+  add(group, "epochs", t.epochs, "N", "epochs in all");
+  add(group, "warmup-epochs", t.warmup_epochs, "N", "epochs of them with a rising learning rate");
+  add(group, "batch-size", t.batch_size, "N", "images per step");
+}
+
+void add_selection_options(po::options_description& group, Texts& t) {
+  add(group, "retrain", t.retrain, "WHAT",
+      "none | train+val: train the best setting of each target and method again on both, and test "
+      "only that");
+  add(group, "retrain-seeds", t.retrain_seeds, "LIST", "seeds of the retrained networks");
+}
+
+void add_machine_options(po::options_description& group, Texts& t, RunOptions& options) {
+  group.add_options()("device", po::value(&options.device)->default_value("auto"),
+                      "auto | cpu | cuda | cuda:N");
+  add(group, "precision", t.precision, "WHAT", "of the matrix products: auto | fp32");
+  add(group, "threads", t.threads, "N", "CPU threads; 0: all processors");
+  add(group, "memory", t.memory, "SIZE",
+      "features are held in memory up to this size, else streamed from disk at every epoch "
+      "(default: half of what is free)");
+  add(group, "time-limit", t.time_limit, "DURATION",
+      "stop, resumable, after this time (90s, 30m, 2h)");
+  group.add_options()("dry-run", po::bool_switch(&options.dry_run),
+                      "show what would be trained and what it costs, and write nothing");
+}
+
+template <class Value, class Parse>
+std::vector<Value> parse_each(const char* option, const std::string& text, Parse parse) {
+  std::vector<Value> values;
+  for (const auto& item : parse_list(option, text)) values.push_back(parse(item));
+  return values;
+}
+
+template <class Value>
+void check_unique(const char* option, const std::vector<Value>& values) {
+  if (std::set<Value>(values.begin(), values.end()).size() != values.size()) {
+    fail_usage(option, ": a value stands in the list twice");
+  }
+}
+
+template <class Value, class Valid>
+void check_each(const char* option, const std::vector<Value>& values, Valid valid,
+                const char* range) {
+  check_unique(option, values);
+  for (const auto& value : values) {
+    if (!valid(value)) fail_usage(option, ": ", value, " is not ", range);
+  }
+}
+
+SearchSpace parse_space(const Texts& t) {
+  SearchSpace space;
+  const auto on_off = [](const char* option) {
+    return [option](const std::string& item) { return parse_on_off(option, item); };
+  };
+  space.methods = parse_each<Method>("--method", t.method, parse_method);
+  space.ranks = parse_integers("--rank", t.rank);
+  space.gaps = parse_integers("--gap", t.gap);
+  space.heads = parse_integers("--heads", t.heads);
+  space.modules = parse_integers("--modules", t.modules);
+  space.variants = parse_each<Variant>("--variant", t.variant, parse_variant);
+  space.bias_corrections =
+      parse_each<bool>("--bias-correction", t.bias_correction, on_off("--bias-correction"));
+  space.biases = parse_each<bool>("--biases", t.biases, on_off("--biases"));
+  space.pools = parse_each<Pool>("--pool", t.pool, parse_pool);
+  space.norms = parse_each<FinalNorm>("--norm", t.norm, parse_final_norm);
+  space.learning_rates = parse_numbers("--learning-rate", t.learning_rate);
+  space.head_learning_rate_scales = parse_numbers("--head-learning-rate-scale", t.head_scale);
+  space.weight_decays = parse_numbers("--weight-decay", t.weight_decay);
+  space.label_smoothings = parse_numbers("--label-smoothing", t.label_smoothing);
+  space.seeds = parse_integers("--seed", t.seed);
+
+  check_unique("--method", space.methods);
+  check_unique("--variant", space.variants);
+  check_unique("--bias-correction", space.bias_corrections);
+  check_unique("--biases", space.biases);
+  check_unique("--pool", space.pools);
+  check_unique("--norm", space.norms);
+  const auto positive = [](auto value) { return value > 0; };
+  check_each("--rank", space.ranks, positive, "at least 1");
+  check_each("--gap", space.gaps, positive, "at least 1");
+  check_each("--heads", space.heads, positive, "at least 1");
+  check_each("--modules", space.modules, positive, "at least 1");
+  check_each("--learning-rate", space.learning_rates, positive, "positive");
+  check_each("--head-learning-rate-scale", space.head_learning_rate_scales, positive, "positive");
+  check_each(
+      "--weight-decay", space.weight_decays, [](double v) { return v >= 0; }, "0 or more");
+  check_each(
+      "--label-smoothing", space.label_smoothings, [](double v) { return v >= 0 && v < 1; },
+      "in 0..1 (1 excluded)");
+  check_each(
+      "--seed", space.seeds, [](int64_t v) { return v >= 0; }, "0 or more");
+  for (const int64_t heads : space.heads) {
+    for (const int64_t rank : space.ranks) {
+      if (rank % heads != 0) {
+        fail_usage("--heads: ", heads, " does not divide --rank ", rank);
+      }
+    }
+  }
+  return space;
+}
+
+Schedule parse_schedule(const Texts& t) {
+  const auto single = [](const char* option, const std::string& text) {
+    if (text.find(',') != std::string::npos) {
+      fail_usage(option, ": \"", text,
+                 "\" is a list, but the networks of a run share every batch: give one value");
+    }
+    return parse_integer(option, text);
+  };
+  const Schedule schedule{single("--epochs", t.epochs), single("--warmup-epochs", t.warmup_epochs),
+                          single("--batch-size", t.batch_size), single("--data-seed", t.data_seed)};
+  if (schedule.epochs < 1) fail_usage("--epochs: ", schedule.epochs, " is not at least 1");
+  if (schedule.warmup_epochs < 0 || schedule.warmup_epochs >= schedule.epochs) {
+    fail_usage("--warmup-epochs: ", schedule.warmup_epochs, " is not in 0..", schedule.epochs - 1,
+               " (--epochs counts them in)");
+  }
+  if (schedule.batch_size < 1) {
+    fail_usage("--batch-size: ", schedule.batch_size, " is not at least 1");
+  }
+  if (schedule.data_seed < 0) fail_usage("--data-seed: ", schedule.data_seed, " is negative");
+  return schedule;
+}
+
+void parse_data(const Texts& t, RunOptions& options) {
+  if (t.train.empty()) fail_usage("--train is missing: name at least one feature store");
+  if (options.run.empty()) fail_usage("--run is missing: name a directory for the results");
+  options.train = parse_list("--train", t.train);
+  if (!t.val.empty()) options.val = parse_list("--val", t.val);
+  if (!t.test.empty()) options.test = parse_list("--test", t.test);
+  if (!t.target.empty()) options.targets = parse_list("--target", t.target);
+  if (!t.val_fraction.empty()) {
+    options.val_fraction = parse_number("--val-fraction", t.val_fraction);
+    if (options.val_fraction <= 0 || options.val_fraction >= 1) {
+      fail_usage("--val-fraction: ", t.val_fraction, " is not between 0 and 1");
+    }
+    if (!options.val.empty()) fail_usage("--val and --val-fraction exclude each other");
+  }
+}
+
+}  // namespace
+
+std::optional<RunOptions> parse_run_options(const std::vector<std::string>& arguments) {
+  RunOptions options;
+  Texts texts;
+  OptionParser parser("trainer run",
+                      "trains a grid of side networks and linear probes on cached features");
+  add_data_options(parser.group("Data"), texts, options);
+  add_network_options(parser.group("Network (each takes a list; lists span the grid)"), texts);
+  add_training_options(
+      parser.group("Training (rates, decay, smoothing, scale and seed take lists)"), texts);
+  add_selection_options(parser.group("Selection"), texts);
+  add_machine_options(parser.group("Machine"), texts, options);
+  if (!parser.parse(arguments)) return std::nullopt;
+
+  parse_data(texts, options);
+  options.space = parse_space(texts);
+  options.schedule = parse_schedule(texts);
+  if (texts.retrain != "none" && texts.retrain != "train+val") {
+    fail_usage("--retrain: \"", texts.retrain, "\" is neither none nor train+val");
+  }
+  options.retrain = texts.retrain == "train+val";
+  if (options.retrain && options.val.empty() && options.val_fraction == 0) {
+    fail_usage("--retrain train+val needs --val or --val-fraction to choose on");
+  }
+  options.retrain_seeds = parse_integers("--retrain-seeds", texts.retrain_seeds);
+  check_each(
+      "--retrain-seeds", options.retrain_seeds, [](int64_t v) { return v >= 0; }, "0 or more");
+  if (texts.precision != "auto" && texts.precision != "fp32") {
+    fail_usage("--precision: \"", texts.precision, "\" is not one of auto, fp32");
+  }
+  options.threads = parse_integer("--threads", texts.threads);
+  if (!texts.memory.empty()) options.memory = parse_size("--memory", texts.memory);
+  if (!texts.time_limit.empty()) {
+    options.time_limit = parse_duration("--time-limit", texts.time_limit);
+  }
+  return options;
+}
+
+nlohmann::json resolved_options(const RunOptions& options) {
+  const auto& space = options.space;
+  const auto names = [](const auto& values) {
+    std::vector<std::string> texts;
+    for (const auto& value : values) texts.push_back(to_string(value));
+    return texts;
+  };
+  return {{"method", names(space.methods)},
+          {"rank", space.ranks},
+          {"gap", space.gaps},
+          {"heads", space.heads},
+          {"modules", space.modules},
+          {"variant", names(space.variants)},
+          {"bias_correction", space.bias_corrections},
+          {"biases", space.biases},
+          {"pool", names(space.pools)},
+          {"norm", names(space.norms)},
+          {"learning_rate", space.learning_rates},
+          {"head_learning_rate_scale", space.head_learning_rate_scales},
+          {"weight_decay", space.weight_decays},
+          {"label_smoothing", space.label_smoothings},
+          {"seed", space.seeds},
+          {"epochs", options.schedule.epochs},
+          {"warmup_epochs", options.schedule.warmup_epochs},
+          {"batch_size", options.schedule.batch_size},
+          {"data_seed", options.schedule.data_seed},
+          {"val_fraction", options.val_fraction},
+          {"retrain", options.retrain ? "train+val" : "none"},
+          {"retrain_seeds", options.retrain ? options.retrain_seeds : std::vector<int64_t>{}},
+          {"precision", "fp32"}};
+}
+
+}  // namespace last

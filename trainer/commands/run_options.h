@@ -1,0 +1,43 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "trainer/sweep/grid.h"
+#include "trainer/training/stage.h"
+
+namespace last {
+
+// The command line of `trainer run`, read and checked.
+struct RunOptions {
+  std::vector<std::string> train;
+  std::vector<std::string> val;
+  std::vector<std::string> test;
+  double val_fraction = 0;  // 0: no split
+  std::string run;
+  std::vector<std::string> targets;  // empty: all columns
+
+  SearchSpace space;
+  Schedule schedule;
+  bool retrain = false;  // --retrain train+val
+  std::vector<int64_t> retrain_seeds;
+
+  std::string device = "auto";
+  Precision precision = Precision::kFloat32;
+  int64_t threads = 0;
+  int64_t memory = 0;  // bytes; 0: half of what is free
+  std::optional<double> time_limit;
+  bool dry_run = false;
+};
+
+// Nothing where --help was asked for and printed.
+std::optional<RunOptions> parse_run_options(const std::vector<std::string>& arguments);
+
+// What must be equal when a run is resumed: everything that changes its results.
+nlohmann::json resolved_options(const RunOptions& options);
+
+}  // namespace last

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "trainer/report/network_table.h"
+
+namespace last {
+
+// One line of the final table: a setting with all its seeds.
+struct SummaryLine {
+  std::string target;
+  Setting setting;
+  std::string train_data;
+  int64_t networks = 0;  // seeds that ended well
+  int64_t parameters = 0;
+  double val_mean = 0, val_std = 0;    // percent; NaN: unmeasured or one seed only
+  double test_mean = 0, test_std = 0;  // percent
+};
+
+// Means over the seeds of the setting that rows of equal settings share.
+SummaryLine summarize(const std::vector<NetworkRow>& rows);
+
+// The table as text, aligned, with the data that each number comes from in the header.
+std::string summary_text(const std::vector<SummaryLine>& lines);
+
+// "last r16 g1 h1 mean-patch lr 0.001 wd 0.05", without what equals the default where it is rare.
+std::string describe(const Setting& setting);
+
+}  // namespace last
