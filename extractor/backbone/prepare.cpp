@@ -96,7 +96,7 @@ VitWeights prepare_weights(const CanonicalCheckpoint& checkpoint, const Resolved
   }
   const std::string norm = taker.has("norm.weight") ? "norm" : "fc_norm";
   if (taker.has(norm + ".weight")) weights.norm = take_norm(taker, norm, config.dim);
-  taker.expect_all_taken();
+  taker.finish();
   return weights;
 }
 

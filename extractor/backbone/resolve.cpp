@@ -75,10 +75,14 @@ PositionLayout layout_positions(int64_t rows, int64_t prefix, const VitConfig& c
   if (original) {
     if (const auto layout = fits((*original)[0], (*original)[1])) return *layout;
   }
-  for (const int64_t with : {prefix, int64_t{0}}) {
-    if (const int64_t side = square_root(rows - with)) return {with, side, side};
-  }
-  if (const auto layout = fits(config.image_height, config.image_width)) return *layout;
+  const int64_t with_prefix = square_root(rows - prefix);
+  const int64_t without = square_root(rows);
+  const auto requested = fits(config.image_height, config.image_width);
+  // Squares of both kinds: only toy models.
+  if (requested && with_prefix != 0 && without != 0) return *requested;
+  if (with_prefix != 0) return {prefix, with_prefix, with_prefix};
+  if (without != 0) return {0, without, without};
+  if (requested) return *requested;
   fail("\"", path, "\": pos_embed has ", rows, " rows: no square grid of patches, with or without ",
        prefix, " prefix tokens; name the image size that the model was trained with (--resize)");
 }

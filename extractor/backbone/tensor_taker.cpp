@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include <ATen/ops/zeros.h>
+
 #include "common/error.h"
 
 namespace last {
@@ -13,13 +15,8 @@ TensorTaker::TensorTaker(const StateDict& tensors, std::string path)
 at::Tensor TensorTaker::take(const std::string& name, const std::vector<int64_t>& shape) {
   const auto found = tensors_.find(name);
   if (found == tensors_.end()) {
-    std::vector<std::string> others;
-    for (const auto& [other, entry] : tensors_) {
-      if (std::find(taken_.begin(), taken_.end(), other) == taken_.end()) others.push_back(other);
-    }
-    const std::string nearest = nearest_name(name, others);
-    fail("\"", path_, "\": tensor ", name, " ", at::IntArrayRef(shape), " is missing",
-         nearest.empty() ? "" : "; the nearest name is " + tensors_.at(nearest).origin);
+    missing_.emplace_back(name, shape);
+    return at::zeros(shape, c10::ScalarType::Float);
   }
   const auto& [tensor, origin] = found->second;
   if (tensor.sizes() != at::IntArrayRef(shape)) {
@@ -40,11 +37,21 @@ bool TensorTaker::any_block_has(const std::string& suffix) const {
   });
 }
 
-void TensorTaker::expect_all_taken() const {
+void TensorTaker::finish() const {
+  std::vector<std::string> left_over;
   for (const auto& [name, entry] : tensors_) {
-    if (std::find(taken_.begin(), taken_.end(), name) != taken_.end()) continue;
-    const std::string nearest = nearest_name(name, taken_);
-    fail("\"", path_, "\": tensor ", entry.origin, " ", entry.tensor.sizes(),
+    if (std::find(taken_.begin(), taken_.end(), name) == taken_.end()) left_over.push_back(name);
+  }
+  if (!missing_.empty()) {
+    const auto& [name, shape] = missing_.front();
+    const std::string nearest = nearest_name(name, left_over);
+    fail("\"", path_, "\": tensor ", name, " ", at::IntArrayRef(shape), " is missing",
+         nearest.empty() ? "" : "; the nearest name is " + tensors_.at(nearest).origin);
+  }
+  if (!left_over.empty()) {
+    const NamedTensor& extra = tensors_.at(left_over.front());
+    const std::string nearest = nearest_name(left_over.front(), taken_);
+    fail("\"", path_, "\": tensor ", extra.origin, " ", extra.tensor.sizes(),
          " has no place in the ViTs that this program knows; leaving it out could change the "
          "features",
          nearest.empty() ? "" : "; the nearest known name is " + nearest);

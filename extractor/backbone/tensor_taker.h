@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "extractor/backbone/state_dict.h"
@@ -14,19 +15,21 @@ class TensorTaker {
  public:
   TensorTaker(const StateDict& tensors, std::string path);
 
-  // fp32 on the CPU. Errors: missing (the nearest other name is shown), another shape, not of a
-  // floating-point type.
+  // fp32 on the CPU. Errors: another shape, not of a floating-point type. A missing tensor is
+  // reported by finish(), when it is known which names are left over.
   at::Tensor take(const std::string& name, const std::vector<int64_t>& shape);
   bool has(const std::string& name) const { return tensors_.count(name) != 0; }
   // Whether any block has it: a part that only some of them have is an error, not another model.
   bool any_block_has(const std::string& suffix) const;
-  // An Error names the first tensor that nobody took.
-  void expect_all_taken() const;
+  // An Error names the first tensor that is missing (and the nearest name left over), or else the
+  // first that nobody took.
+  void finish() const;
 
  private:
   const StateDict& tensors_;
   std::string path_;
   std::vector<std::string> taken_;
+  std::vector<std::pair<std::string, std::vector<int64_t>>> missing_;
 };
 
 }  // namespace last

@@ -122,7 +122,7 @@ def test_timm(tmp_path, name):
     assert torch.equal(maps["norm_weight"], norm.weight) and torch.equal(maps["norm_bias"], norm.bias)
 
 
-@pytest.mark.parametrize("size", [(64, 64), (32, 32), (48, 80), (112, 32)])
+@pytest.mark.parametrize("size", [(64, 64), (32, 32), (48, 112), (112, 32)])
 @pytest.mark.parametrize("name", ["plain", "registers", "no_embed_class", "no cls token"])
 def test_timm_other_image_size(tmp_path, name, size):
     model = small_model(**MODELS[name])
@@ -135,20 +135,20 @@ def test_timm_other_image_size(tmp_path, name, size):
 
 
 def test_not_square_at_its_own_size(tmp_path):
-    model = small_model(img_size=(48, 80))
+    model = small_model(img_size=(48, 112))
     save_state(model, tmp_path / "model.safetensors")
-    maps, report = run_tool(tmp_path, tmp_path / "model.safetensors", images(48, 80), "heads=4")
-    assert_same_maps(maps["maps"], timm_maps(model, images(48, 80)))
+    maps, report = run_tool(tmp_path, tmp_path / "model.safetensors", images(48, 112), "heads=4")
+    assert_same_maps(maps["maps"], timm_maps(model, images(48, 112)))
     assert not report["notes"]
 
 
 def test_not_square_resampled(tmp_path):
-    model = small_model(img_size=(48, 80))
+    model = small_model(img_size=(48, 112))
     save_state(model, tmp_path / "model.safetensors")
     assert "--resize" in run_tool(tmp_path, tmp_path / "model.safetensors", images(64), "heads=4",
                                   fails=True)
     (tmp_path / "config.json").write_text(json.dumps(
-        {"architecture": "vit_tiny_patch16_224", "model_args": {"img_size": [48, 80]}}))
+        {"architecture": "vit_tiny_patch16_224", "model_args": {"img_size": [48, 112]}}))
     maps, _ = run_tool(tmp_path, tmp_path / "model.safetensors", images(64), "heads=4")
     model.set_input_size(img_size=(64, 64))
     assert_same_maps(maps["maps"], timm_maps(model, images(64)))
