@@ -179,19 +179,23 @@ void FeatureStoreWriter::finish() {
 
 int64_t estimate_file_bytes(const Manifest& manifest) {
   constexpr int64_t kFixed = 16384;  // superblock, object headers, alignment, footer
-  constexpr int64_t kString = 32;    // reference and heap object of a variable-length string
-  int64_t bytes = kFixed + static_cast<int64_t>(manifest.config.dump().size());
-  bytes += manifest.rows * (manifest.row_bytes() + 1 + 4 + 32 + 4);
-  for (const std::string& id : manifest.sample_ids) {
-    bytes += kString + static_cast<int64_t>(id.size());
-  }
+  const auto text_bytes = [](const std::string& text) {
+    constexpr int64_t kReferenceAndHeapObject = 16 + 16;
+    return kReferenceAndHeapObject + (static_cast<int64_t>(text.size()) + 7) / 8 * 8;
+  };
+  constexpr int64_t kStateCrcDigestView = 1 + 4 + 32 + 4;
+  int64_t bytes =
+      kFixed +
+      static_cast<int64_t>(
+          manifest.config.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).size());
+  bytes += manifest.rows * (manifest.row_bytes() + kStateCrcDigestView);
+  bytes += 8 * manifest.backbone.dim * (manifest.layers() + 1);  // statistics, norm
+  for (const std::string& id : manifest.sample_ids) bytes += text_bytes(id);
   for (const LabelColumn& column : manifest.labels) {
     bytes += 4 * manifest.rows;
-    for (const std::string& name : column.classes) {
-      bytes += kString + static_cast<int64_t>(name.size());
-    }
+    for (const std::string& name : column.classes) bytes += text_bytes(name);
   }
-  return bytes + 8 * manifest.backbone.dim * (manifest.layers() + 1);
+  return bytes;
 }
 
 }  // namespace last

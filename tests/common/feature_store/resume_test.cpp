@@ -1,0 +1,159 @@
+#include <filesystem>
+#include <memory>
+
+#include <gtest/gtest.h>
+
+#include "common/feature_store/footer.h"
+#include "common/io/file.h"
+#include "tests/common/feature_store/example_store.h"
+
+namespace last {
+namespace {
+
+using testing::error_of;
+using testing::example_manifest;
+using testing::TemporaryFolder;
+
+// Where row 0 lies in an unfinished file: its footer lists the six parts that change.
+std::vector<Extent> changing_parts(const std::string& path) {
+  return read_footer(File::open_read(path))->excluded;
+}
+
+uint64_t features_offset(const std::string& path, const Manifest& manifest) {
+  for (const Extent& extent : changing_parts(path)) {
+    if (extent.size == static_cast<uint64_t>(manifest.rows * manifest.row_bytes())) {
+      return extent.offset;
+    }
+  }
+  return 0;
+}
+
+void finish_missing_rows(const std::string& path, const Manifest& manifest) {
+  FeatureStoreWriter writer(path, manifest);
+  EXPECT_TRUE(writer.resumed());
+  for (int64_t row = 0; row < manifest.rows; ++row) {
+    if (writer.state(row) == RowState::kAbsent) testing::write_example_row(writer, row);
+  }
+  writer.finish();
+}
+
+TEST(Resume, GivesTheBytesOfAnUninterruptedRun) {
+  const TemporaryFolder folder;
+  const Manifest manifest = example_manifest(9);
+  testing::write_example_store(folder / "whole.h5", manifest);
+  const std::string expected = testing::read_bytes(folder / "whole.h5");
+  for (int64_t stop = 0; stop <= 9; ++stop) {
+    const std::string path = folder / ("stopped" + std::to_string(stop) + ".h5");
+    {
+      FeatureStoreWriter writer(path, manifest);
+      testing::write_example_rows(writer, 0, stop);
+    }
+    finish_missing_rows(path, manifest);
+    EXPECT_EQ(testing::read_bytes(path), expected) << "stopped after " << stop << " rows";
+  }
+}
+
+TEST(Resume, GoesOnBetweenFooterAndRename) {
+  const TemporaryFolder folder;
+  const Manifest manifest = example_manifest(9);
+  testing::write_example_store(folder / "a.h5", manifest);
+  const std::string expected = testing::read_bytes(folder / "a.h5");
+  std::filesystem::rename(folder / "a.h5", folder / "a.h5.partial");
+  finish_missing_rows(folder / "a.h5", manifest);
+  EXPECT_EQ(testing::read_bytes(folder / "a.h5"), expected);
+}
+
+TEST(Resume, IgnoresALeftoverOfCreation) {
+  const TemporaryFolder folder;
+  testing::write_bytes(folder / "a.h5.partial.tmp", "half a file");
+  testing::write_example_store(folder / "a.h5", example_manifest(9));
+  EXPECT_FALSE(std::filesystem::exists(folder / "a.h5.partial.tmp"));
+}
+
+TEST(Resume, DropsRowsThatDoNotMatchTheirChecksumAndBadRows) {
+  const TemporaryFolder folder;
+  const Manifest manifest = example_manifest(9);
+  {
+    FeatureStoreWriter writer(folder / "a.h5", manifest);
+    testing::write_example_rows(writer, 0, 6);
+  }
+  const std::string partial = folder / "a.h5.partial";
+  testing::flip_byte(partial, features_offset(partial, manifest) +
+                                  static_cast<uint64_t>(manifest.row_bytes()) * 4 + 11);
+  FeatureStoreWriter writer(folder / "a.h5", manifest);
+  EXPECT_EQ(writer.state(2), RowState::kStored);
+  EXPECT_EQ(writer.state(3), RowState::kAbsent);
+  EXPECT_EQ(writer.state(4), RowState::kAbsent);
+  EXPECT_EQ(writer.state(5), RowState::kStored);
+  EXPECT_EQ(writer.rows_stored(), 4);
+  EXPECT_EQ(writer.image_digest(5), testing::example_digest(5));
+}
+
+TEST(Resume, ComputesARowAgainWhoseImageChanged) {
+  const TemporaryFolder folder;
+  const Manifest manifest = example_manifest(5);
+  {
+    FeatureStoreWriter writer(folder / "a.h5", manifest);
+    testing::write_example_rows(writer, 0, 5);
+  }
+  {
+    FeatureStoreWriter writer(folder / "a.h5", manifest);
+    writer.reset_row(1);
+    EXPECT_EQ(writer.state(1), RowState::kAbsent);
+    EXPECT_EQ(writer.rows_stored(), 3);
+  }
+  FeatureStoreWriter writer(folder / "a.h5", manifest);
+  EXPECT_EQ(writer.state(1), RowState::kAbsent);
+}
+
+TEST(Resume, NamesTheDifferenceToAnotherRun) {
+  const TemporaryFolder folder;
+  const Manifest manifest = example_manifest(5);
+  { const FeatureStoreWriter writer(folder / "a.h5", manifest); }
+  Manifest other = manifest;
+  other.config["features"]["preprocessing"]["resize"] = {256, 256};
+  std::string error = error_of([&] { FeatureStoreWriter(folder / "a.h5", other); });
+  EXPECT_NE(error.find("preprocessing.resize: [224,224] in the store, [256,256] now"),
+            std::string::npos)
+      << error;
+  other = manifest;
+  other.config["run"]["batch_size"] = 5;
+  error = error_of([&] { FeatureStoreWriter(folder / "a.h5", other); });
+  EXPECT_NE(error.find("batch_size: 4 in the store, 5 now"), std::string::npos) << error;
+}
+
+TEST(Resume, KeepsTheConfigurationOfTheFirstRun) {
+  const TemporaryFolder folder;
+  const Manifest manifest = example_manifest(5);
+  { const FeatureStoreWriter writer(folder / "a.h5", manifest); }
+  Manifest other = manifest;
+  other.config["run"]["device"] = "cuda";
+  EXPECT_EQ(FeatureStoreWriter(folder / "a.h5", other).manifest().config, manifest.config);
+}
+
+TEST(Resume, RefusesDamagedMetadataAndSaysToDeleteIt) {
+  const TemporaryFolder folder;
+  const Manifest manifest = example_manifest(5);
+  { const FeatureStoreWriter writer(folder / "a.h5", manifest); }
+  const std::string partial = folder / "a.h5.partial";
+  const std::string intact = testing::read_bytes(partial);
+  const auto parts = changing_parts(partial);
+  for (uint64_t offset = 0; offset < intact.size(); offset += 37) {
+    bool changing = false;
+    for (const Extent& part : parts) changing |= offset >= part.offset && offset < part.end();
+    if (changing) continue;
+    testing::write_bytes(partial, intact);
+    testing::flip_byte(partial, offset);
+    const std::string error = error_of([&] { FeatureStoreWriter(folder / "a.h5", manifest); });
+    ASSERT_NE(error.find("can't resume"), std::string::npos) << offset << ": " << error;
+    ASSERT_NE(error.find("delete \"" + partial + "\""), std::string::npos) << error;
+  }
+  for (const size_t size : {size_t{0}, size_t{100}, intact.size() / 2, intact.size() - 1}) {
+    testing::write_bytes(partial, intact.substr(0, size));
+    const std::string error = error_of([&] { FeatureStoreWriter(folder / "a.h5", manifest); });
+    EXPECT_NE(error.find("can't resume"), std::string::npos) << size << ": " << error;
+  }
+}
+
+}  // namespace
+}  // namespace last
