@@ -1,0 +1,28 @@
+"""Where the built programs and the shared data are, and what happens where they are missing."""
+
+import os
+import pathlib
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BIN = pathlib.Path(os.environ.get("LAST_BIN", ROOT / "build" / "bin"))
+SHARED = pathlib.Path(os.environ.get("LAST_SHARED", ROOT.parent / "shared"))
+
+
+def tool(name):
+    """A built program; it must be there."""
+    path = BIN / name
+    assert path.exists(), f"{path} is not built (scripts/build.sh)"
+    return path
+
+
+def shared(path):
+    """A file of the shared data. Tests that need it are skipped where it is missing, but not in CI."""
+    full = SHARED / path
+    if not full.exists():
+        message = f"shared data are missing: {full}"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return full
