@@ -1,0 +1,61 @@
+#include "trainer/training/optimizer.h"
+
+#include <ATen/ops/equal.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/randn.h>
+#include <gtest/gtest.h>
+
+namespace last {
+namespace {
+
+// torch.optim.AdamW(lr=0.1, weight_decay=0.5) in fp64 on a parameter of 1.0 with the gradients 0.5,
+// -1.0, 2.0, printed after each step; for a bias weight_decay=0.
+constexpr double kWeightAfter[3] = {0.8500000019999999, 0.8441103541405653, 0.7599392749110763};
+constexpr double kBiasAfter[3] = {0.900000002, 0.9366103542405654, 0.8946447927181046};
+
+Parameters ones(int64_t networks) {
+  Parameters p;
+  p.head_weight = at::full({networks, 1, 1}, 1.0, at::kFloat);
+  p.head_bias = at::full({networks, 1}, 1.0, at::kFloat);
+  return p;
+}
+
+TEST(StackedAdamW, EqualsTorchsAdamW) {
+  auto p = ones(2);
+  StackedAdamW optimizer(p);
+  const double gradients[3] = {0.5, -1.0, 2.0};
+  for (int step = 0; step < 3; ++step) {
+    auto g = p.zeros_like();
+    g.head_weight.fill_(gradients[step]);
+    g.head_bias.fill_(gradients[step]);
+    // Network 1 is left out of every step.
+    optimizer.step(p, g, {1, 0}, {{0.3, 0.1, 0.5}, {0.3, 0.1, 0.5}});
+    EXPECT_NEAR(p.head_weight[0].item<float>(), kWeightAfter[step], 1e-6) << step;
+    EXPECT_NEAR(p.head_bias[0].item<float>(), kBiasAfter[step], 1e-6) << step;
+    EXPECT_EQ(p.head_weight[1].item<float>(), 1.0f);
+  }
+  EXPECT_EQ(optimizer.steps(), (std::vector<int64_t>{3, 0}));
+}
+
+TEST(StackedAdamW, ANetworkInABankIsTheNetworkAlone) {
+  constexpr int64_t kNetworks = 5;
+  Parameters bank;
+  bank.head_weight = at::randn({kNetworks, 3, 37});
+  bank.head_bias = at::randn({kNetworks, 3});
+  Parameters alone = bank.network(3).clone();
+  StackedAdamW bank_optimizer(bank);
+  StackedAdamW alone_optimizer(alone);
+  for (int step = 0; step < 10; ++step) {
+    Parameters g = bank.clone();
+    for (auto& [name, tensor] : g.named()) tensor.normal_();
+    std::vector<StackedAdamW::Hyperparameters> rates;
+    for (int k = 0; k < kNetworks; ++k) rates.push_back({0.01 * k, 0.02 * k, 0.1 * k});
+    bank_optimizer.step(bank, g, std::vector<uint8_t>(kNetworks, 1), rates);
+    alone_optimizer.step(alone, g.network(3), {1}, {rates[3]});
+  }
+  EXPECT_TRUE(at::equal(bank.network(3).head_weight, alone.head_weight));
+  EXPECT_TRUE(at::equal(bank.network(3).head_bias, alone.head_bias));
+}
+
+}  // namespace
+}  // namespace last

@@ -1,0 +1,57 @@
+#include <gtest/gtest.h>
+
+#include "trainer/report/network_table.h"
+#include "trainer/report/summary.h"
+
+namespace last {
+namespace {
+
+NetworkRow row(int64_t index, Method method, int64_t seed, double val, double test) {
+  NetworkRow r;
+  r.setting.index = index;
+  r.setting.network.method = method;
+  r.setting.seed = seed;
+  r.stage = "search";
+  r.target = "a,\"b\"";
+  r.epochs = 30;
+  r.parameters = 1000;
+  r.parameters_without_head = 900;
+  r.train_data = "train";
+  r.progress.train_loss = 0.25;
+  r.progress.val_accuracy = val;
+  r.progress.test_accuracy = test;
+  r.progress.seconds = 1.5;
+  return r;
+}
+
+TEST(NetworkTable, WritesTheContractsColumns) {
+  const double nothing = NetworkProgress().val_accuracy;
+  const auto csv = network_table_csv(
+      {row(0, Method::kLast, 3, 91.5, nothing), row(1, Method::kLinear, 0, nothing, 80)});
+  EXPECT_EQ(
+      csv,
+      "network,stage,method,target,rank,gap,heads,modules,variant,bias_correction,biases,pool,"
+      "norm,learning_rate,head_learning_rate_scale,weight_decay,label_smoothing,seed,epochs,"
+      "parameters,parameters_without_head,train_data,train_loss,val_accuracy,test_accuracy,"
+      "seconds,status\n"
+      "0,search,last,\"a,\"\"b\"\"\",16,1,1,1,d,on,off,mean-patch,frozen,0.001,1,0.05,0,3,30,1000,"
+      "900,train,0.25,91.5,,1.500,ok\n"
+      "1,search,linear,\"a,\"\"b\"\"\",,,,,,,,mean-patch,frozen,0.001,1,0.05,0,0,30,1000,900,train,"
+      "0.25,,80,1.500,ok\n");
+}
+
+TEST(Summary, IsMeanAndSampleDeviationOverSeeds) {
+  auto diverged = row(2, Method::kLast, 2, 0, 0);
+  diverged.progress.status = NetworkStatus::kDiverged;
+  const auto line =
+      summarize({row(0, Method::kLast, 0, 90, 80), row(1, Method::kLast, 1, 92, 84), diverged});
+  EXPECT_EQ(line.networks, 2);
+  EXPECT_DOUBLE_EQ(line.val_mean, 91);
+  EXPECT_DOUBLE_EQ(line.test_mean, 82);
+  EXPECT_NEAR(line.test_std, 2.8284271247461903, 1e-12);
+  const auto text = summary_text({line});
+  EXPECT_NE(text.find("82.00 +- 2.83"), std::string::npos) << text;
+}
+
+}  // namespace
+}  // namespace last

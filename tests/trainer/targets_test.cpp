@@ -1,0 +1,47 @@
+#include "trainer/data/targets.h"
+
+#include <gtest/gtest.h>
+
+#include "common/error.h"
+
+namespace last {
+namespace {
+
+Manifest store(std::vector<LabelColumn> columns) {
+  Manifest manifest;
+  manifest.rows = static_cast<int64_t>(columns.front().labels.size());
+  manifest.labels = std::move(columns);
+  manifest.sample_ids.assign(static_cast<size_t>(manifest.rows), "image.png");
+  return manifest;
+}
+
+TEST(Targets, IndicesHaveLargestIndexPlusOneClassesOverAllStores) {
+  const auto train = store({{"label", {0, 1, kUnlabelled}, {}}});
+  const auto test = store({{"label", {4, 0}, {}}});
+  const auto targets = resolve_targets({}, {&train, &test});
+  ASSERT_EQ(targets.size(), 1u);
+  EXPECT_EQ(targets[0].classes, 5);
+  EXPECT_EQ(target_labels(targets[0], train), (std::vector<int32_t>{0, 1, kUnlabelled}));
+}
+
+TEST(Targets, NamesAreMatchedByNameAcrossStores) {
+  const auto train = store({{"kind", {0, 1}, {"cat", "dog"}}});
+  const auto test = store({{"kind", {1, 0, kUnlabelled}, {"ant", "dog"}}});
+  const auto targets = resolve_targets({"kind"}, {&train, &test});
+  EXPECT_EQ(targets[0].class_names, (std::vector<std::string>{"ant", "cat", "dog"}));
+  EXPECT_EQ(target_labels(targets[0], train), (std::vector<int32_t>{1, 2}));
+  EXPECT_EQ(target_labels(targets[0], test), (std::vector<int32_t>{2, 0, kUnlabelled}));
+}
+
+TEST(Targets, RefusesWhatDoesNotFit) {
+  const auto train = store({{"kind", {0, 1}, {"cat", "dog"}}});
+  const auto test = store({{"kind", {0, 1}, {}}});
+  EXPECT_THROW(resolve_targets({}, {&train, &test}), Error);   // names here, indices there
+  EXPECT_THROW(resolve_targets({"colour"}, {&train}), Error);  // no such column
+  EXPECT_THROW(resolve_targets({"kind", "kind"}, {&train}), UsageError);
+  const auto empty = store({{"kind", {kUnlabelled, kUnlabelled}, {}}});
+  EXPECT_THROW(resolve_targets({}, {&empty}), Error);
+}
+
+}  // namespace
+}  // namespace last
