@@ -1,0 +1,65 @@
+#include "common/cli/option_parser.h"
+
+#include <cstdio>
+#include <fstream>
+
+#include <boost/program_options/value_semantic.hpp>
+#include <gtest/gtest.h>
+
+#include "common/error.h"
+
+namespace po = boost::program_options;
+
+namespace last {
+namespace {
+
+struct Parsed {
+  int number = 0;
+  bool help_was_shown = false;
+  bool given = false;
+};
+
+Parsed parse(const std::vector<std::string>& arguments) {
+  Parsed parsed;
+  OptionParser parser("program work", "works");
+  parser.group("Numbers").add_options()(
+      "number", po::value(&parsed.number)->default_value(5)->value_name("N"), "a number in metres");
+  parsed.help_was_shown = !parser.parse(arguments);
+  parsed.given = parser.given("number");
+  return parsed;
+}
+
+TEST(OptionParser, KnowsDefaultsFromGivenValues) {
+  EXPECT_EQ(parse({}).number, 5);
+  EXPECT_FALSE(parse({}).given);
+  EXPECT_EQ(parse({"--number", "7"}).number, 7);
+  EXPECT_TRUE(parse({"--number=7"}).given);
+}
+
+TEST(OptionParser, HelpShowsUnitsAndDefaults) {
+  testing::internal::CaptureStdout();
+  EXPECT_TRUE(parse({"--help"}).help_was_shown);
+  const std::string text = testing::internal::GetCapturedStdout();
+  EXPECT_NE(text.find("--number N (=5)"), std::string::npos) << text;
+  EXPECT_NE(text.find("a number in metres"), std::string::npos) << text;
+}
+
+TEST(OptionParser, RefusesUnknownAndUnreadable) {
+  EXPECT_THROW(parse({"--numbr", "7"}), UsageError);
+  EXPECT_THROW(parse({"--num", "7"}), UsageError);  // no guessing from prefixes
+  EXPECT_THROW(parse({"--number", "seven"}), UsageError);
+  EXPECT_THROW(parse({"--number"}), UsageError);
+  EXPECT_THROW(parse({"seven"}), UsageError);
+  EXPECT_THROW(parse({"--config", "/nowhere/file.ini"}), Error);
+}
+
+TEST(OptionParser, TheCommandLineWinsOverTheFile) {
+  const std::string path = testing::TempDir() + "/option_parser_test.ini";
+  std::ofstream(path) << "number=9\n";
+  EXPECT_EQ(parse({"--config", path}).number, 9);
+  EXPECT_EQ(parse({"--config", path, "--number", "3"}).number, 3);
+  std::remove(path.c_str());
+}
+
+}  // namespace
+}  // namespace last
