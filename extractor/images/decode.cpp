@@ -9,6 +9,8 @@
 #include "extractor/images/bad_image.h"
 #include "extractor/images/image_header.h"
 #include "extractor/images/jpeg.h"
+#include "extractor/images/png.h"
+#include "extractor/images/tiff_alpha.h"
 
 namespace last {
 namespace {
@@ -71,8 +73,21 @@ cv::Mat decode_image(std::span<const uint8_t> bytes, uint64_t max_pixels) {
       throw BadImage("GIF isn't supported; convert it to PNG");
     case ImageFormat::kJpeg:
       return decode_jpeg(bytes, max_pixels);
+    case ImageFormat::kPng:
+      return decode_png(bytes, max_pixels);
+    case ImageFormat::kTiff: {
+      check_pixel_count(header.width, header.height, max_pixels);
+      const std::vector<uint8_t> changed = with_associated_alpha(bytes);
+      return decode_with_opencv(changed.empty() ? bytes : changed, header.format);
+    }
     default:
       check_pixel_count(header.width, header.height, max_pixels);
+      if (header.truncated) throw BadImage("the file is truncated");
+      if (header.missing_padding > 0) {
+        std::vector<uint8_t> padded(bytes.begin(), bytes.end());
+        padded.resize(padded.size() + header.missing_padding);
+        return decode_with_opencv(padded, header.format);
+      }
       return decode_with_opencv(bytes, header.format);
   }
 }

@@ -15,30 +15,26 @@ bool has_text(Bytes bytes, size_t offset, std::string_view text) {
          std::memcmp(bytes.data() + offset, text.data(), text.size()) == 0;
 }
 
-// An unsigned number of `size` bytes, 0 where the file ends before it.
-uint64_t little(Bytes bytes, size_t offset, size_t size) {
-  if (offset > bytes.size() || bytes.size() - offset < size) return 0;
-  uint64_t value = 0;
-  for (size_t i = size; i-- > 0;) value = value << 8 | bytes[offset + i];
-  return value;
-}
-
-uint64_t big(Bytes bytes, size_t offset, size_t size) {
-  if (offset > bytes.size() || bytes.size() - offset < size) return 0;
-  uint64_t value = 0;
-  for (size_t i = 0; i < size; ++i) value = value << 8 | bytes[offset + i];
-  return value;
-}
-
 ImageHeader read_bmp(Bytes bytes) {
   ImageHeader header{ImageFormat::kBmp};
-  if (little(bytes, 14, 4) == 12) {  // OS/2
-    header.width = little(bytes, 18, 2);
-    header.height = little(bytes, 20, 2);
+  if (little_endian_at(bytes, 14, 4) == 12) {  // OS/2
+    header.width = little_endian_at(bytes, 18, 2);
+    header.height = little_endian_at(bytes, 20, 2);
   } else {
-    header.width = little(bytes, 18, 4);
-    const auto height = static_cast<int32_t>(little(bytes, 22, 4));  // negative: top row first
+    header.width = little_endian_at(bytes, 18, 4);
+    const auto height =
+        static_cast<int32_t>(little_endian_at(bytes, 22, 4));  // negative: top row first
     header.height = static_cast<uint64_t>(height < 0 ? -static_cast<int64_t>(height) : height);
+    const uint64_t bits = little_endian_at(bytes, 28, 2);
+    const uint64_t compression = little_endian_at(bytes, 30, 4);
+    if (compression == 0 || compression == 3) {  // rows of whole 32-bit words
+      const uint64_t row_bits = header.width * bits;
+      const uint64_t row_bytes = (row_bits + 31) / 32 * 4;
+      const uint64_t padding = row_bytes - (row_bits + 7) / 8;
+      const uint64_t end = little_endian_at(bytes, 10, 4) + row_bytes * header.height;
+      header.truncated = bytes.size() + padding < end;
+      if (bytes.size() < end && !header.truncated) header.missing_padding = end - bytes.size();
+    }
   }
   return header;
 }
@@ -46,15 +42,15 @@ ImageHeader read_bmp(Bytes bytes) {
 ImageHeader read_webp(Bytes bytes) {
   ImageHeader header{ImageFormat::kWebp};
   if (has_text(bytes, 12, "VP8 ")) {
-    header.width = little(bytes, 26, 2) & 0x3fff;
-    header.height = little(bytes, 28, 2) & 0x3fff;
+    header.width = little_endian_at(bytes, 26, 2) & 0x3fff;
+    header.height = little_endian_at(bytes, 28, 2) & 0x3fff;
   } else if (has_text(bytes, 12, "VP8L")) {
-    const uint64_t sizes = little(bytes, 21, 4);
+    const uint64_t sizes = little_endian_at(bytes, 21, 4);
     header.width = (sizes & 0x3fff) + 1;
     header.height = (sizes >> 14 & 0x3fff) + 1;
   } else if (has_text(bytes, 12, "VP8X")) {
-    header.width = little(bytes, 24, 3) + 1;
-    header.height = little(bytes, 27, 3) + 1;
+    header.width = little_endian_at(bytes, 24, 3) + 1;
+    header.height = little_endian_at(bytes, 27, 3) + 1;
   }
   return header;
 }
@@ -62,7 +58,8 @@ ImageHeader read_webp(Bytes bytes) {
 // The first directory's ImageWidth (256) and ImageLength (257).
 ImageHeader read_tiff(Bytes bytes, bool little_endian) {
   const auto number = [&](uint64_t offset, size_t size) {
-    return little_endian ? little(bytes, offset, size) : big(bytes, offset, size);
+    return little_endian ? little_endian_at(bytes, offset, size)
+                         : big_endian_at(bytes, offset, size);
   };
   ImageHeader header{ImageFormat::kTiff};
   const uint64_t directory = number(4, 4);
@@ -93,10 +90,28 @@ ImageHeader read_pnm(Bytes bytes) {
       *target = *target * 10 + (bytes[at] - '0');
     }
   }
+  if (bytes[1] == '5' || bytes[1] == '6') {
+    const uint64_t pixel_bytes = bytes[1] == '6' ? 3 : 1;
+    header.truncated = bytes.size() < at + header.width * header.height * pixel_bytes;
+  }
   return header;
 }
 
 }  // namespace
+
+uint64_t little_endian_at(Bytes bytes, uint64_t offset, size_t size) {
+  if (offset > bytes.size() || bytes.size() - offset < size) return 0;
+  uint64_t value = 0;
+  for (size_t i = size; i-- > 0;) value = value << 8 | bytes[offset + i];
+  return value;
+}
+
+uint64_t big_endian_at(Bytes bytes, uint64_t offset, size_t size) {
+  if (offset > bytes.size() || bytes.size() - offset < size) return 0;
+  uint64_t value = 0;
+  for (size_t i = 0; i < size; ++i) value = value << 8 | bytes[offset + i];
+  return value;
+}
 
 const char* format_name(ImageFormat format) {
   switch (format) {
@@ -123,14 +138,14 @@ const char* format_name(ImageFormat format) {
 ImageHeader read_image_header(Bytes bytes) {
   if (has_text(bytes, 0, "\xff\xd8\xff")) return {ImageFormat::kJpeg};
   if (has_text(bytes, 0, "\x89PNG\r\n\x1a\n")) {
-    return {ImageFormat::kPng, big(bytes, 16, 4), big(bytes, 20, 4)};
+    return {ImageFormat::kPng, big_endian_at(bytes, 16, 4), big_endian_at(bytes, 20, 4)};
   }
   if (has_text(bytes, 0, "RIFF") && has_text(bytes, 8, "WEBP")) return read_webp(bytes);
   if (has_text(bytes, 0, "BM")) return read_bmp(bytes);
   if (has_text(bytes, 0, {"II*\0", 4})) return read_tiff(bytes, true);
   if (has_text(bytes, 0, {"MM\0*", 4})) return read_tiff(bytes, false);
   if (has_text(bytes, 0, "GIF8")) {
-    return {ImageFormat::kGif, little(bytes, 6, 2), little(bytes, 8, 2)};
+    return {ImageFormat::kGif, little_endian_at(bytes, 6, 2), little_endian_at(bytes, 8, 2)};
   }
   if (bytes.size() > 2 && bytes[0] == 'P' && bytes[1] >= '1' && bytes[1] <= '6' &&
       (std::isspace(bytes[2]) != 0 || bytes[2] == '#')) {

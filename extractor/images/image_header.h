@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 
@@ -14,10 +15,18 @@ struct ImageHeader {
   ImageFormat format = ImageFormat::kUnknown;
   uint64_t width = 0;
   uint64_t height = 0;
+  // The file is shorter than its header promises (known for BMP and binary PNM).
+  bool truncated = false;
+  // Bytes of padding that lack behind the last row of a BMP; PIL doesn't mind.
+  size_t missing_padding = 0;
 };
 
-// Never fails: what isn't understood is kUnknown, or a size of 0. The size of a JPEG is left to
-// libjpeg, which reads headers apart from pixels anyway.
+// An unsigned number of `size` bytes, 0 where the file ends before it.
+uint64_t little_endian_at(std::span<const uint8_t> bytes, uint64_t offset, size_t size);
+uint64_t big_endian_at(std::span<const uint8_t> bytes, uint64_t offset, size_t size);
+
+// Never fails: what isn't understood is kUnknown, or a size of 0. The sizes of JPEG and
+// PNG are left to their libraries, which read headers apart from pixels anyway.
 ImageHeader read_image_header(std::span<const uint8_t> bytes);
 
 }  // namespace last
