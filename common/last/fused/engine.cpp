@@ -70,11 +70,11 @@ Targets::Targets(const at::Tensor& tensor, const BankConfig& config, int64_t bat
 
 class FusedEngine final : public Engine {
  public:
-  FusedEngine(BankConfig config, int threads)
+  FusedEngine(BankConfig config, int threads, const Kernels& kernels)
       : config_(std::move(config)),
         plan_((check_network_config(config_.network, config_.backbone), config_.network),
               config_.backbone),
-        kernels_(kernels()),
+        kernels_(kernels),
         threads_(threads) {
     for (int i = 0; i < threads_.size(); ++i) workers_.push_back(nullptr);
     // Each thread allocates its own memory, so that it lies near its core.
@@ -247,7 +247,14 @@ at::Tensor FusedEngine::logits(const at::Tensor& features, const std::vector<uin
 }  // namespace fused
 
 std::unique_ptr<Engine> make_fused_engine(BankConfig config, int threads) {
-  return std::make_unique<fused::FusedEngine>(std::move(config), threads);
+  return std::make_unique<fused::FusedEngine>(std::move(config), threads, fused::kernels());
+}
+
+std::unique_ptr<Engine> make_fused_engine(BankConfig config, int threads,
+                                          const std::string& instruction_set) {
+  const fused::Kernels* kernels = fused::find_kernels(instruction_set.c_str());
+  if (kernels == nullptr) fail("fused engine: this processor has no ", instruction_set);
+  return std::make_unique<fused::FusedEngine>(std::move(config), threads, *kernels);
 }
 
 int64_t fused_bytes_per_thread(const NetworkConfig& network, const BackboneInfo& backbone) {

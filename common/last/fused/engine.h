@@ -19,6 +19,11 @@ namespace last {
 //   threads  at least 1
 std::unique_ptr<Engine> make_fused_engine(BankConfig config, int threads);
 
+// The same with the kernels of one instruction set: "avx512", "avx2" or "generic". Error if the
+// processor lacks it.
+std::unique_ptr<Engine> make_fused_engine(BankConfig config, int threads,
+                                          const std::string& instruction_set);
+
 // Working memory of one thread in bytes, beyond parameters, gradients and the batch. Of the batch
 // an engine keeps one pooled row and the logits per image and network.
 int64_t fused_bytes_per_thread(const NetworkConfig& network, const BackboneInfo& backbone);

@@ -96,8 +96,9 @@ inline Vec widen_bfloat16(const uint16_t* p) {
 
 inline Vec widen_half(const uint16_t* p) {
 #if defined(__AVX512F__)
+  // The masked form, because GCC 12 warns of the other one's own header.
   return reinterpret_cast<Vec>(
-      _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))));
+      _mm512_maskz_cvtph_ps(0xffff, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))));
 #elif defined(__F16C__)
   return reinterpret_cast<Vec>(
       _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));

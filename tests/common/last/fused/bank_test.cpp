@@ -1,0 +1,119 @@
+#include <ATen/ops/equal.h>
+#include <gtest/gtest.h>
+
+#include "common/error.h"
+#include "common/last/fused/engine.h"
+#include "tests/common/last/fused/random_bank.h"
+
+namespace last {
+namespace {
+
+BankShape sixteen_networks() {
+  BankShape shape;
+  shape.network.rank = 8;
+  shape.network.heads = 2;
+  shape.network.biases = true;
+  shape.network.norm = FinalNorm::kTrainable;
+  shape.depth = 3;
+  shape.batch = 11;
+  shape.unlabelled_every = 7;
+  shape.classes.clear();
+  for (int64_t k = 0; k < 16; ++k) {
+    shape.classes.push_back(3 + 5 * k);
+    shape.smoothing.push_back(0.01 * static_cast<double>(k));
+  }
+  return shape;
+}
+
+void expect_same_bits(const Parameters& a, const Parameters& b) {
+  const auto left = a.named(), right = b.named();
+  for (size_t i = 0; i < left.size(); ++i) {
+    EXPECT_TRUE(at::equal(left[i].second, right[i].second)) << left[i].first;
+  }
+}
+
+TEST(FusedBank, NetworkAmongOthersEqualsNetworkAloneToTheBit) {
+  const RandomBank bank = make_random_bank(sixteen_networks(), 3);
+  const auto all = run_step(*make_fused_engine(bank.config, 2), bank);
+  for (int64_t k = 0; k < 16; ++k) {
+    SCOPED_TRACE(k);
+    const auto index = static_cast<size_t>(k);
+    const int64_t classes = bank.config.classes[index];
+    RandomBank alone;
+    alone.config = bank.config;
+    alone.config.classes = {classes};
+    alone.config.label_smoothing = {bank.config.label_smoothing[index]};
+    alone.parameters = bank.parameters.network(k).clone();
+    // Alone, the head has no padding.
+    alone.parameters.head_weight = alone.parameters.head_weight.narrow(1, 0, classes).contiguous();
+    alone.parameters.head_bias = alone.parameters.head_bias.narrow(1, 0, classes).contiguous();
+    alone.features = bank.features;
+    alone.labels = bank.labels.narrow(0, k, 1).contiguous();
+    alone.active = {1};
+    const auto one = run_step(*make_fused_engine(alone.config, 1), alone);
+    EXPECT_EQ(one.result.loss[0], all.result.loss[index]);
+    EXPECT_EQ(one.result.correct[0], all.result.correct[index]);
+    EXPECT_TRUE(at::equal(one.logits[0], all.logits[k].narrow(1, 0, classes)));
+    auto gradients = all.gradients.network(k).clone();
+    gradients.head_weight = gradients.head_weight.narrow(1, 0, classes);
+    gradients.head_bias = gradients.head_bias.narrow(1, 0, classes);
+    expect_same_bits(one.gradients, gradients);
+  }
+}
+
+TEST(FusedBank, NumberOfThreadsChangesNoBit) {
+  const RandomBank bank = make_random_bank(sixteen_networks(), 4);
+  const auto expected = run_step(*make_fused_engine(bank.config, 1), bank);
+  for (const int threads : {2, 3, 8, 17}) {
+    SCOPED_TRACE(threads);
+    const auto found = run_step(*make_fused_engine(bank.config, threads), bank);
+    EXPECT_EQ(found.result.loss, expected.result.loss);
+    EXPECT_TRUE(at::equal(found.logits, expected.logits));
+    expect_same_bits(found.gradients, expected.gradients);
+  }
+}
+
+TEST(FusedBank, SecondStepStartsAfresh) {
+  const RandomBank bank = make_random_bank(sixteen_networks(), 5);
+  const auto engine = make_fused_engine(bank.config, 2);
+  const auto first = run_step(*engine, bank);
+  expect_same_bits(run_step(*engine, bank).gradients, first.gradients);
+}
+
+TEST(FusedBank, WorkingMemoryAtViTBStaysBelow16MB) {
+  BackboneInfo backbone;
+  backbone.depth = 12;
+  backbone.dim = 768;
+  backbone.tokens = 197;
+  backbone.prefix_tokens = 1;
+  backbone.has_cls_token = true;
+  for (int64_t i = 0; i <= 12; ++i) backbone.layers.push_back(i);
+  EXPECT_LE(fused_bytes_per_thread({.rank = 16, .heads = 2}, backbone), 16 << 20);
+}
+
+TEST(FusedBank, RefusesWhatDoesNotFit) {
+  const RandomBank bank = make_random_bank(sixteen_networks(), 6);
+  const auto engine = make_fused_engine(bank.config, 1);
+  Parameters gradients = bank.parameters.zeros_like();
+  EXPECT_THROW(engine->forward_backward(bank.features.narrow(3, 0, 64), bank.labels, bank.active,
+                                        bank.parameters, gradients),
+               Error);
+  EXPECT_THROW(engine->forward_backward(bank.features.to(at::kDouble), bank.labels, bank.active,
+                                        bank.parameters, gradients),
+               Error);
+  EXPECT_THROW(engine->forward_backward(bank.features, bank.labels.to(at::kLong), bank.active,
+                                        bank.parameters, gradients),
+               Error);
+  at::Tensor beyond = bank.labels.clone();
+  beyond.fill_(50);
+  EXPECT_THROW(
+      engine->forward_backward(bank.features, beyond, bank.active, bank.parameters, gradients),
+      Error);
+  auto config = bank.config;
+  config.network.rank = 65;
+  config.network.heads = 1;
+  EXPECT_THROW(make_fused_engine(config, 1), UsageError);
+}
+
+}  // namespace
+}  // namespace last
