@@ -85,8 +85,8 @@ Activations modules_forward(const ModuleContext& context, const TokenMaps& maps,
     // q += <O_i, 2 u + H_ii O_i>
     if (!last) {
       const auto own = cross.narrow(1, shape.qkv_rows(), s).narrow(2, i * s, s).bmm(o_i);
-      state.gram_sums = u.defined() ? own.add(u) : own;
-      q.add_((u.defined() ? u.add(state.gram_sums) : own).mul_(o_i).sum({1}));
+      state.gram_sums = u.defined() ? own.add_(u) : own;
+      q.add_((u.defined() ? u.add_(state.gram_sums) : state.gram_sums).mul(o_i).sum({1}));
     }
     if (keep_states) result.states.push_back(std::move(state));
   }

@@ -9,7 +9,7 @@
 namespace last::gemm {
 namespace {
 
-// The gradient of [Q K V], as [K, 3r, B, n] (a view), and the gradient of c.
+// The gradient of [Q K V], as [K, 3, r, B, n] (a view); d_o [K, r, L].
 at::Tensor qkv_backward(const ModuleContext& context, const at::Tensor& qkv, const at::Tensor& d_o,
                         int64_t networks) {
   const Shape& shape = context.shape;
@@ -58,7 +58,7 @@ void modules_backward(const ModuleContext& context, const TokenMaps& maps, const
     if (i == 0) {
       d_s.copy_(d_qkv);
       // u_0 = 0: of the cross terms only H_00 is there.
-      const auto d_own = o_i.mul(d_q).mul_(2).bmm(o_i.transpose(1, 2));
+      const auto d_own = o_i.mul(d_q).bmm(o_i.transpose(1, 2));
       d_cross.narrow(1, rank3, s).narrow(2, 0, s).add_(d_own);
     } else {
       const auto& tau = maps.rstd[block];
@@ -84,10 +84,12 @@ void modules_backward(const ModuleContext& context, const TokenMaps& maps, const
       auto d_z_s = d_z.narrow(1, 0, rank3), d_z_u = d_z.narrow(1, rank3, s);
       at::mul_out(d_z_s, d_products.narrow(1, 0, rank3), tau);
       at::mul_out(d_z_u, o_i, d_q).mul_(2);
-      // dX_ij = dZ O_j^T for j <= i; X_ii's upper rows are not used
+      // dX_ij = dZ O_j^T for j < i;  dX_ii = [unused; dq O_i O_i^T]
       const auto up_to_i = activations.branches.narrow(1, 0, (i + 1) * s);
       const auto d_x = d_z.bmm(up_to_i.transpose(1, 2));
-      d_x.narrow(1, 0, rank3).narrow(2, i * s, s).zero_();
+      const auto d_x_own = d_x.narrow(2, i * s, s);
+      d_x_own.narrow(1, 0, rank3).zero_();
+      d_x_own.narrow(1, rank3, s).mul_(0.5);
       d_cross.narrow(2, 0, (i + 1) * s).add_(d_x);
       // dO_j += X_ij^T dZ
       const auto x = weights.cross.select(1, i).narrow(2, 0, i * s);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,9 @@ struct BankCase {
   Parameters parameters() const;  // everything random, A_up too
   std::vector<uint8_t> all_active() const { return std::vector<uint8_t>(classes.size(), 1); }
 };
+
+// For GoogleTest's messages.
+inline void PrintTo(const BankCase& bank, std::ostream* out) { *out << bank.name; }
 
 // Every option of the method, and some shapes.
 std::vector<BankCase> bank_cases();
