@@ -179,23 +179,26 @@ void FeatureStoreWriter::finish() {
 
 int64_t estimate_file_bytes(const Manifest& manifest) {
   constexpr int64_t kFixed = 16384;  // superblock, object headers, alignment, footer
-  const auto text_bytes = [](const std::string& text) {
-    constexpr int64_t kReferenceAndHeapObject = 16 + 16;
-    return kReferenceAndHeapObject + (static_cast<int64_t>(text.size()) + 7) / 8 * 8;
-  };
   constexpr int64_t kStateCrcDigestView = 1 + 4 + 32 + 4;
-  int64_t bytes =
-      kFixed +
-      static_cast<int64_t>(
-          manifest.config.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).size());
-  bytes += manifest.rows * (manifest.row_bytes() + kStateCrcDigestView);
-  bytes += 8 * manifest.backbone.dim * (manifest.layers() + 1);  // statistics, norm
-  for (const std::string& id : manifest.sample_ids) bytes += text_bytes(id);
-  for (const LabelColumn& column : manifest.labels) {
-    bytes += 4 * manifest.rows;
-    for (const std::string& name : column.classes) bytes += text_bytes(name);
-  }
-  return bytes;
+  constexpr int64_t kHeapCollection = 65536;  // HDF5 keeps many strings in collections of this size
+  int64_t references = 0;
+  int64_t heap = 0;
+  const auto add_strings = [&](const std::vector<std::string>& strings) {
+    references += 16 * static_cast<int64_t>(strings.size());
+    for (const std::string& text : strings) {
+      heap += 16 + (static_cast<int64_t>(text.size()) + 7) / 8 * 8;
+    }
+  };
+  add_strings(manifest.sample_ids);
+  for (const LabelColumn& column : manifest.labels) add_strings(column.classes);
+  if (heap > kHeapCollection)
+    heap = (heap + kHeapCollection - 1) / kHeapCollection * kHeapCollection;
+  const auto columns = static_cast<int64_t>(manifest.labels.size());
+  const std::string config =
+      manifest.config.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  return kFixed + static_cast<int64_t>(config.size()) + references + heap +
+         manifest.rows * (manifest.row_bytes() + kStateCrcDigestView + 4 * columns) +
+         8 * manifest.backbone.dim * (manifest.layers() + 1);  // statistics, norm
 }
 
 }  // namespace last
