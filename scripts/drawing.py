@@ -37,7 +37,7 @@ def pattern_mask(rng, pattern, side):
     if pattern == "plain":
         return np.zeros((side, side), bool)
     angle = rng.uniform(0, np.pi)
-    period = rng.uniform(4.2, 5.4) * SCALE
+    period = rng.uniform(4.8, 6.2) * SCALE
     y, x = np.mgrid[0:side, 0:side].astype(np.float32)
     u = (np.cos(angle) * x + np.sin(angle) * y) * np.float32(2 * np.pi / period)
     if pattern == "stripes":
@@ -96,7 +96,7 @@ def paint_berries(canvas, rng, count, hue, centre, clearance):
 def draw_scene(rng, kind, pattern, centre, degrees, count):
     """A SIZE x SIZE RGB image. Colours, sizes and the rest come from rng."""
     hue = rng.uniform()
-    radius = rng.uniform(10.0, 12.0)
+    radius = rng.uniform(12.0, 14.5)
     ground = background(rng, hue + rng.uniform(0.25, 0.75))
     canvas = Image.fromarray(np.clip(ground, 0, 255).astype(np.uint8))
     canvas = canvas.resize((SIZE * SCALE, SIZE * SCALE), Image.Resampling.BILINEAR)

@@ -1,17 +1,18 @@
 #!/usr/bin/env python3
 """Trains the demonstration's backbone, data/demo_vit.safetensors, from scratch.
 
-A ViT (64 x 64 images, patches of 8, 8 blocks, 128 channels, 4 heads) learns to tell 36 classes
+A ViT (64 x 64 images, patches of 8, 6 blocks, 128 channels, 4 heads) learns to tell 36 classes
 apart, twelve things in three patterns each, in scenes where the thing's place, direction, colour
 and size and the berries around it are noise. Three terms make it a good example of a backbone that
 was trained for something else:
   cross-entropy of the class, read from the final cls token and from the final mean patch token;
-  cross-entropy of each patch token halfway: the class of the thing on it, or none (it only makes
-      learning fast);
+  a detector's loss on each patch token after block 4: which thing lies on it, or none, which of
+      its parts (front, middle, rear), and how far off the thing's centre is;
   later, the scatter of either pooled token around its class's mean: what does not tell the class,
       such as the place and the direction, is to leave the pooled tokens.
-The maps of the earlier blocks still know both, which is what side networks read. Of the heads only
-the one on the cls token is kept.
+The maps of the earlier blocks still know both, which is what side networks read. Position embeddings
+start as sines and cosines, since nothing in these tasks would make the tokens learn where they are.
+Of the heads only the one on the cls token is kept.
 
 The work can be cut into pieces: with --minutes, the state is kept in the work folder and the same
 command goes on from there. On a two-core machine the whole takes about eight minutes.
@@ -29,16 +30,22 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
+from timm.layers import build_sincos2d_pos_embed
 from timm.models.vision_transformer import VisionTransformer
 
 from drawing import PATTERNS, SIZE, draw_scene
 from shapes import KINDS
 
-MODEL = {"img_size": SIZE, "patch_size": 8, "embed_dim": 128, "depth": 8, "num_heads": 4}
+MODEL = {"img_size": SIZE, "patch_size": 8, "embed_dim": 128, "depth": 6, "num_heads": 4}
 CLASSES = [f"{kind}, {pattern}" for kind in KINDS for pattern in PATTERNS]
+POSITION_SCALE = 0.5
 GRID = SIZE // MODEL["patch_size"]
-THING_RADIUS = 10.0  # pixels; patches whose middle is nearer to the centre count as the thing's
-PATCH_WEIGHTS = torch.tensor([1.0] * len(CLASSES) + [0.05])  # most patches show nothing
+THING_RADIUS = 13.0  # pixels; patches whose middle is nearer to the centre count as the thing's
+DETECTOR_BLOCK = 4
+PARTS = 3
+PART_LENGTH = 8.0  # pixels, of the middle part
+PATCH_CLASSES = (len(CLASSES) + 1, PARTS + 1)
+NOTHING_WEIGHT = 0.05  # most patches show nothing
 DRAWING_SEED = 1000  # far from the task sets' seeds
 HELD_OUT = 1000  # images, to print an accuracy
 SCATTER_WEIGHT = 2.0  # in the second half of training; none before
@@ -50,21 +57,32 @@ def draw(number):
     rng = np.random.default_rng([DRAWING_SEED, number])
     label = int(rng.integers(len(CLASSES)))
     kind, pattern = CLASSES[label].split(", ")
-    centre = rng.uniform(11.0, SIZE - 11.0, 2)
-    image = draw_scene(rng, kind, pattern, centre, rng.uniform(0, 360), int(rng.integers(6)))
+    centre = rng.uniform(13.0, SIZE - 13.0, 2)
+    degrees = rng.uniform(0, 360)
+    image = draw_scene(rng, kind, pattern, centre, degrees, int(rng.integers(6)))
+    return np.asarray(image), patch_labels(label, centre, degrees), label
+
+
+def patch_labels(label, centre, degrees):
+    """What a detector would say, [4, G, G]: class and part of the thing on a patch, one past the
+    last where there is none; from the patch to the thing's centre, right and down, in patches."""
     middle = (np.arange(GRID) + 0.5) * MODEL["patch_size"]
-    distance = np.hypot(middle[None, :] - centre[0], middle[:, None] - centre[1])
-    return np.asarray(image), np.where(distance < THING_RADIUS, label, len(CLASSES)), label
+    x, y = middle[None, :] - centre[0], middle[:, None] - centre[1]
+    ahead = x * np.sin(np.radians(degrees)) - y * np.cos(np.radians(degrees))
+    part = np.digitize(ahead, (-PART_LENGTH / 2, PART_LENGTH / 2))
+    on_thing = np.hypot(x, y) < THING_RADIUS
+    return np.stack([np.where(on_thing, label, len(CLASSES)), np.where(on_thing, part, PARTS),
+                     *np.broadcast_arrays(-x / MODEL["patch_size"], -y / MODEL["patch_size"])])
 
 
 def drawings(work, count):
-    """uint8 images [count, 3, SIZE, SIZE], the labels of their patches [count, GRID, GRID] and
+    """uint8 images [count, 3, SIZE, SIZE], the labels of their patches [count, 4, GRID, GRID] and
     their own [count]; drawn once, kept in the folder."""
     path = work / f"drawings-{count}.npz"
     if not path.exists():
         with Pool() as pool:
             images, patches, labels = zip(*pool.map(draw, range(count), chunksize=256))
-        np.savez(path, images=np.stack(images).transpose(0, 3, 1, 2), patches=np.stack(patches),
+        np.savez(path, images=np.stack(images).transpose(0, 3, 1, 2), patches=np.stack(patches).astype(np.float32),
                  labels=np.array(labels))
     stored = np.load(path)
     return [torch.from_numpy(stored[name]) for name in ("images", "patches", "labels")]
@@ -81,14 +99,17 @@ class Pretraining(torch.nn.Module):
         self.mean_head = torch.nn.Linear(MODEL["embed_dim"], len(CLASSES))
         self.patch_head = torch.nn.Sequential(
             torch.nn.LayerNorm(MODEL["embed_dim"]),
-            torch.nn.Linear(MODEL["embed_dim"], len(CLASSES) + 1))
+            torch.nn.Linear(MODEL["embed_dim"], sum(PATCH_CLASSES) + 2))
+        # 64 patches of embed_dim sines and cosines; the cls token's own row stays as it is.
+        grid = build_sincos2d_pos_embed([GRID, GRID], MODEL["embed_dim"])
+        with torch.no_grad():
+            self.vit.pos_embed[0, 1:] = POSITION_SCALE * grid
 
     def forward(self, images):
         vit = self.vit
-        halfway = MODEL["depth"] // 2
-        tokens = vit.blocks[:halfway](vit.norm_pre(vit._pos_embed(vit.patch_embed(images))))
+        tokens = vit.blocks[:DETECTOR_BLOCK](vit.norm_pre(vit._pos_embed(vit.patch_embed(images))))
         patch_logits = self.patch_head(tokens[:, 1:])
-        tokens = vit.blocks[halfway:](tokens)
+        tokens = vit.blocks[DETECTOR_BLOCK:](tokens)
         pooled = vit.norm(tokens[:, 0]), vit.norm(tokens[:, 1:].mean(1))
         return pooled, (vit.head(pooled[0]), self.mean_head(pooled[1])), patch_logits
 
@@ -105,11 +126,14 @@ def scatter(features, labels):
 def augmented(images, patches, generator):
     """One of the eight turns and flips for the batch, and another order of the colours."""
     turns, flip = torch.randint(4, (), generator=generator), torch.rand((), generator=generator)
-    images, patches = (torch.rot90(x, int(turns), (-2, -1)) for x in (images, patches))
+    for _ in range(int(turns)):  # to the left: (right, down) becomes (down, -right)
+        images, patches = (torch.rot90(x, 1, (-2, -1)) for x in (images, patches))
+        patches = torch.stack([patches[:, 0], patches[:, 1], patches[:, 3], -patches[:, 2]], 1)
     if flip < 0.5:
         images, patches = images.flip(-1), patches.flip(-1)
+        patches[:, 2] *= -1
     images = images[:, torch.randperm(3, generator=generator)]
-    return images.float() / 127.5 - 1, patches.flatten()
+    return images.float() / 127.5 - 1, patches.flatten(2)
 
 
 def learning_rate(step, steps):
@@ -119,11 +143,23 @@ def learning_rate(step, steps):
     return PEAK_LEARNING_RATE * (0.5 + 0.5 * math.cos(math.pi * progress))
 
 
+def patch_loss(logits, patches):
+    """The detector's loss, for its outputs [B, G * G, .] and labels [B, 4, G * G]."""
+    *scores, offsets = logits.float().split((*PATCH_CLASSES, 2), -1)
+    on_thing = patches[:, 1] < PARTS
+    total = F.mse_loss(offsets[on_thing], patches[:, 2:].transpose(1, 2)[on_thing])
+    for out, labels in zip(scores, patches.unbind(1)):
+        weights = torch.ones(out.shape[-1])
+        weights[-1] = NOTHING_WEIGHT
+        total = total + F.cross_entropy(out.flatten(0, 1), labels.flatten().long(), weights)
+    return total
+
+
 def train_step(model, optimizer, images, patches, labels, scatter_weight):
     with torch.autocast("cpu", torch.bfloat16):
         pooled, logits, patch_logits = model(images)
     entropy = sum(F.cross_entropy(out.float(), labels) for out in logits)
-    dense = F.cross_entropy(patch_logits.flatten(0, 1).float(), patches, PATCH_WEIGHTS)
+    dense = patch_loss(patch_logits, patches)
     spread = sum(scatter(features, labels) for features in pooled)
     optimizer.zero_grad(set_to_none=True)
     (entropy + dense + scatter_weight * spread).backward()
@@ -178,7 +214,7 @@ def parse_arguments():
     parser.add_argument("--work", type=Path, required=True, metavar="DIR",
                         help="for the drawings and the state between pieces")
     parser.add_argument("--drawings", type=int, default=24000)
-    parser.add_argument("--steps", type=int, default=3200)
+    parser.add_argument("--steps", type=int, default=2200)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--minutes", type=float, default=math.inf,
                         help="stop after this time; the same command goes on (default: no limit)")
@@ -195,8 +231,10 @@ def main():
 
     torch.manual_seed(0)
     model = Pretraining()
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    plain = [p for p in model.parameters() if p.ndim <= 1]
+    tokens = model.vit.no_weight_decay()
+    named = [(name.removeprefix("vit."), p) for name, p in model.named_parameters()]
+    decayed = [p for name, p in named if p.ndim > 1 and name not in tokens]
+    plain = [p for name, p in named if p.ndim <= 1 or name in tokens]
     optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": 0.05},
                                    {"params": plain, "weight_decay": 0.0}], betas=(0.9, 0.98))
     saved = arguments.work / "state.pt"
@@ -215,7 +253,7 @@ def main():
         weight = SCATTER_WEIGHT if step >= arguments.steps // 2 else 0.0
         losses = train_step(model, optimizer, *batch, labels[rows], weight)
         step += 1
-        if step % 100 == 0:
+        if step % 200 == 0:
             print(f"step {step}: cross-entropy {losses[0]:.3f}, of patches {losses[1]:.3f}, "
                   f"scatter {losses[2]:.3f}, "
                   f"held-out accuracy (cls, patches) {accuracies(model, *held_out)} %",
