@@ -62,7 +62,6 @@ TEST(GemmPlan, PredictsWhatAStepAllocates) {
         options.attention_max_bytes = 4 << 20;
         const int64_t predicted = gemm_bytes(bank.config(), networks, bank.images, options);
         const int64_t measured = measured_bytes(bank, options);
-        std::printf("%ld %d %ld: %.2f\n", networks, biases, modules, double(predicted) / measured);
         EXPECT_GE(predicted, measured) << networks << " " << biases << " " << modules;
         EXPECT_LE(predicted, measured * 4 / 3) << networks << " " << biases << " " << modules;
       }
