@@ -37,8 +37,8 @@ class SafetensorsFile : public TensorSource {
   std::vector<std::string> names_;
 };
 
-// Writes PATH.tmp and renames it. The same tensors give the same bytes: larger element types first,
-// then by name, as the reference implementation does; every tensor is aligned to its element type.
+// Writes PATH.tmp and renames it. The same tensors give the same bytes, those of the reference
+// implementation: by element type, larger ones first, then by name; so every tensor is aligned.
 // Tensors may lie on any device and have any strides.
 void write_safetensors(const std::string& path, const std::map<std::string, at::Tensor>& tensors,
                        const std::map<std::string, std::string>& metadata = {});

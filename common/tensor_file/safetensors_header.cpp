@@ -1,7 +1,7 @@
 #include "common/tensor_file/safetensors_header.h"
 
 #include <algorithm>
-#include <cstring>
+#include <iterator>
 #include <limits>
 #include <optional>
 #include <set>
@@ -17,12 +17,13 @@ namespace {
 
 using nlohmann::json;
 
+// In the order in which the reference implementation writes them.
 constexpr std::pair<const char*, c10::ScalarType> kDtypes[] = {
-    {"F64", c10::ScalarType::Double}, {"F32", c10::ScalarType::Float},
-    {"F16", c10::ScalarType::Half},   {"BF16", c10::ScalarType::BFloat16},
-    {"I64", c10::ScalarType::Long},   {"I32", c10::ScalarType::Int},
-    {"I16", c10::ScalarType::Short},  {"I8", c10::ScalarType::Char},
-    {"U8", c10::ScalarType::Byte},    {"BOOL", c10::ScalarType::Bool},
+    {"I64", c10::ScalarType::Long},      {"F64", c10::ScalarType::Double},
+    {"F32", c10::ScalarType::Float},     {"I32", c10::ScalarType::Int},
+    {"BF16", c10::ScalarType::BFloat16}, {"F16", c10::ScalarType::Half},
+    {"I16", c10::ScalarType::Short},     {"I8", c10::ScalarType::Char},
+    {"U8", c10::ScalarType::Byte},       {"BOOL", c10::ScalarType::Bool},
 };
 
 // Parses JSON and refuses what a lenient parser lets through: doubled keys, deep nesting.
@@ -42,9 +43,10 @@ json parse_strict(std::string_view text, const std::string& path) {
   };
   try {
     return json::parse(text, check);
-  } catch (const json::exception& error) {
-    fail("\"", path, "\": the header is not valid JSON (", error.what(),
-         "); is this a safetensors file?");
+  } catch (const json::parse_error& error) {
+    // not its what(), which quotes the file's bytes
+    fail("\"", path, "\": the header is not valid JSON at its byte ", error.byte,
+         "; is this a safetensors file?");
   }
 }
 
@@ -205,11 +207,15 @@ SafetensorsHeader parse_safetensors_header(std::span<const uint8_t> file, const 
   return header;
 }
 
-std::string safetensors_dtype_name(c10::ScalarType dtype) {
-  for (const auto& [name, known] : kDtypes) {
-    if (dtype == known) return name;
+size_t safetensors_dtype_rank(c10::ScalarType dtype) {
+  for (size_t rank = 0; rank < std::size(kDtypes); ++rank) {
+    if (dtype == kDtypes[rank].second) return rank;
   }
   fail("tensors of type ", c10::toString(dtype), " can't be stored in a safetensors file");
+}
+
+std::string safetensors_dtype_name(c10::ScalarType dtype) {
+  return kDtypes[safetensors_dtype_rank(dtype)].first;
 }
 
 std::string quoted_name(const std::string& name) {

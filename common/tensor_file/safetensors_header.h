@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <span>
@@ -35,6 +36,9 @@ SafetensorsHeader parse_safetensors_header(std::span<const uint8_t> file, const 
 
 // "F32" for Float, ..; an Error for types that the format or this program doesn't have.
 std::string safetensors_dtype_name(c10::ScalarType dtype);
+
+// Its place in the order of types in a written file; larger elements come first.
+size_t safetensors_dtype_rank(c10::ScalarType dtype);
 
 // A name out of a file as it may be shown: quoted, control characters escaped.
 std::string quoted_name(const std::string& name);

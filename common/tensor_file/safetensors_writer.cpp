@@ -23,7 +23,8 @@ std::vector<Item> in_file_order(const std::map<std::string, at::Tensor>& tensors
   }
   // tensors come sorted by name from the map
   std::stable_sort(items.begin(), items.end(), [](const Item& a, const Item& b) {
-    return a.second.element_size() > b.second.element_size();
+    return safetensors_dtype_rank(a.second.scalar_type()) <
+           safetensors_dtype_rank(b.second.scalar_type());
   });
   return items;
 }

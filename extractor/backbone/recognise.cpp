@@ -1,5 +1,6 @@
 #include "extractor/backbone/recognise.h"
 
+#include <map>
 #include <optional>
 
 #include "common/error.h"
@@ -9,8 +10,13 @@ namespace last {
 namespace {
 
 // In the order in which they are preferred where a file has several.
-constexpr const char* kWrappers[] = {"model.",   "state_dict.", "module.",  "model_ema.",
-                                     "teacher.", "backbone.",   "encoder.", "trunk."};
+constexpr const char* kWrappers[] = {"model.",   "state_dict.",
+                                     "module.",  "model_ema.",
+                                     "teacher.", "backbone.",
+                                     "encoder.", "visual.",
+                                     "trunk.",   "vit.",
+                                     "deit.",    "vision_model.",
+                                     "dinov2.",  "dinov2_with_registers."};
 constexpr int kMaxWrappers = 4;
 
 struct Found {
@@ -64,10 +70,14 @@ RecognisedCheckpoint recognise_checkpoint(const StateDict& tensors, const std::s
   result.family = found->family->description;
   result.prefix = found->prefix;
   result.checkpoint = found->family->convert(std::move(found->tensors));
+  // A text model beside the vision model has hundreds: one line for each first part of the names.
+  std::map<std::string, int> outside;
   for (const auto& [name, entry] : tensors) {
-    if (!name.starts_with(found->prefix)) {
-      result.checkpoint.ignored.push_back({name, "not below " + found->prefix});
-    }
+    if (!name.starts_with(found->prefix)) ++outside[name.substr(0, name.find('.'))];
+  }
+  for (const auto& [part, count] : outside) {
+    result.checkpoint.ignored.push_back(
+        {part, concat(count, count == 1 ? " tensor" : " tensors", " not below ", found->prefix)});
   }
   return result;
 }

@@ -26,29 +26,36 @@ size_t edit_distance(const std::string& a, const std::string& b) {
   return row.back();
 }
 
-// Takes q, k and v of one block and kind ("weight" or "bias") out and puts their rows together.
-void fuse_one(StateDict& tensors, const std::string& attention, const std::string& kind) {
-  std::vector<at::Tensor> parts;
+// One layer and kind ("weight" or "bias"); `layer` is "blocks.0.attn.".
+void fuse_one(StateDict& tensors, const std::string& layer, const std::vector<std::string>& parts,
+              const std::string& fused, const std::string& kind) {
+  std::vector<at::Tensor> rows;
   std::string origin;
-  int64_t rows = 0;
-  for (const char* part : {"q.", "k.", "v."}) {
-    const auto found = tensors.find(attention + part + kind);
+  int64_t count = 0;
+  for (const std::string& part : parts) {
+    const auto found = tensors.find(concat(layer, part, ".", kind));
     if (found == tensors.end()) {
-      parts.emplace_back();
+      rows.emplace_back();
       continue;
     }
-    parts.push_back(found->second.tensor);
-    rows = found->second.tensor.size(0);
+    rows.push_back(found->second.tensor);
+    if (rows.back().dim() == 0) fail("tensor ", found->second.origin, " has no rows");
+    count = rows.back().size(0);
     origin += (origin.empty() ? "" : ", ") + found->second.origin;
     tensors.erase(found);
   }
   if (origin.empty()) return;
-  for (at::Tensor& part : parts) {
+  for (at::Tensor& part : rows) {
     if (part.defined()) continue;
-    if (kind == "weight") fail("beside ", origin, " another of query, key and value is missing");
-    part = at::zeros({rows}, c10::ScalarType::Float);
+    if (kind == "weight") fail("a tensor that belongs to ", origin, " is missing");
+    part = at::zeros({count}, c10::ScalarType::Float);
   }
-  tensors[attention + "qkv." + kind] = {at::cat(parts), origin};
+  for (const at::Tensor& part : rows) {
+    if (part.sizes().slice(1) != rows.front().sizes().slice(1)) {
+      fail("tensors ", origin, " differ in shape: ", rows.front().sizes(), " and ", part.sizes());
+    }
+  }
+  tensors[concat(layer, fused, ".", kind)] = {at::cat(rows), origin};
 }
 
 }  // namespace
@@ -98,15 +105,16 @@ void ignore(StateDict& tensors, std::vector<IgnoredTensor>& ignored, const Ignor
   }
 }
 
-void fuse_qkv(StateDict& tensors) {
-  std::vector<std::string> blocks;
+void fuse_rows(StateDict& tensors, const std::string& place, const std::vector<std::string>& parts,
+               const std::string& fused) {
+  const std::string first = place + parts.front() + ".weight";
+  std::vector<std::string> layers;
   for (const auto& [name, entry] : tensors) {
-    const size_t place = name.find(".attn.q.weight");
-    if (place != std::string::npos) blocks.push_back(name.substr(0, place) + ".attn.");
+    if (name.ends_with(first)) layers.push_back(name.substr(0, name.size() - first.size()) + place);
   }
-  for (const std::string& attention : blocks) {
-    fuse_one(tensors, attention, "weight");
-    fuse_one(tensors, attention, "bias");
+  for (const std::string& layer : layers) {
+    fuse_one(tensors, layer, parts, fused, "weight");
+    fuse_one(tensors, layer, parts, fused, "bias");
   }
 }
 

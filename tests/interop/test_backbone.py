@@ -8,7 +8,6 @@ import os
 import pathlib
 import subprocess
 
-import numpy as np
 import pytest
 import timm
 import torch
@@ -215,6 +214,173 @@ def test_real_weights(tmp_path, size):
     assert_same_maps(maps["maps"], timm_maps(model, images(size, count=3)))
     heads = next(d for d in report["decided"] if d["what"] == "heads")
     assert heads["value"] == 3 and not heads["assumed"]
+
+
+def block_maps(model, blocks, pixels, **arguments):
+    """Like timm_maps, for blocks of any library; [B, n, D] wherever the batch is."""
+    maps = []
+    hooks = [blocks[0].register_forward_pre_hook(
+        lambda _, args, kwargs: maps.append((args[0] if args else kwargs["hidden_states"]).clone()),
+        with_kwargs=True)]
+    hooks += [block.register_forward_hook(
+        lambda _, __, out: maps.append((out[0] if isinstance(out, tuple) else out).clone()))
+              for block in blocks]
+    with torch.no_grad():
+        model(pixels, **arguments)
+    for hook in hooks:
+        hook.remove()
+    return maps
+
+
+HF = dict(hidden_size=32, num_hidden_layers=3, num_attention_heads=4, image_size=48, patch_size=16)
+TRANSFORMERS = {
+    "ViT": ("ViTModel", "ViTConfig", dict(intermediate_size=64)),
+    "ViT for classification": ("ViTForImageClassification", "ViTConfig",
+                               dict(intermediate_size=64)),
+    "ViT without qkv bias": ("ViTModel", "ViTConfig", dict(intermediate_size=64, qkv_bias=False)),
+    "ViT, tanh": ("ViTModel", "ViTConfig", dict(hidden_act="gelu_pytorch_tanh")),
+    "DeiT": ("DeiTModel", "DeiTConfig", dict(intermediate_size=64)),
+    "DINOv2": ("Dinov2Model", "Dinov2Config", dict(mlp_ratio=2)),
+    "DINOv2 SwiGLU": ("Dinov2Model", "Dinov2Config", dict(mlp_ratio=2, use_swiglu_ffn=True)),
+    "DINOv2 registers": ("Dinov2WithRegistersModel", "Dinov2WithRegistersConfig",
+                         dict(mlp_ratio=2)),
+    "CLIP": ("CLIPVisionModel", "CLIPVisionConfig", dict(intermediate_size=64)),
+    "CLIP, GELU": ("CLIPVisionModel", "CLIPVisionConfig", dict(hidden_act="gelu")),
+    "SigLIP": ("SiglipVisionModel", "SiglipVisionConfig", dict(intermediate_size=64)),
+}
+
+
+def transformers_blocks(model):
+    for name, module in model.named_modules():
+        if isinstance(module, torch.nn.ModuleList) and name.split(".")[-1] in ("layer", "layers"):
+            return module
+    raise AssertionError("no blocks found")
+
+
+@pytest.mark.parametrize("source", ["saved", "in memory"])
+@pytest.mark.parametrize("size", [(48, 48), (64, 64), (32, 80)])
+@pytest.mark.parametrize("name", TRANSFORMERS)
+def test_transformers(tmp_path, name, size, source):
+    transformers = pytest.importorskip("transformers")
+    model_class, config_class, options = TRANSFORMERS[name]
+    config = getattr(transformers, config_class)(**HF, **options)
+    model = randomise(getattr(transformers, model_class)(config))
+    model.save_pretrained(tmp_path)
+    if source == "in memory":
+        save_state(model, tmp_path / "model.safetensors")
+    pixels = images(*size)
+    arguments = {} if name.startswith("DINOv2") else dict(interpolate_pos_encoding=True)
+    maps, report = run_tool(tmp_path, tmp_path, pixels)
+    assert_same_maps(maps["maps"],
+                     block_maps(model, transformers_blocks(model), pixels, **arguments))
+    assert report["config"]["heads"] == 4
+
+
+@pytest.mark.parametrize("quick", [False, True])
+@pytest.mark.parametrize("prefix", ["visual.", "module.visual."])
+def test_open_clip(tmp_path, quick, prefix):
+    open_clip = pytest.importorskip("open_clip")
+    tower = open_clip.transformer.VisionTransformer(
+        image_size=48, patch_size=16, width=32, layers=3, heads=4, mlp_ratio=2, output_dim=8,
+        act_layer=open_clip.transformer.QuickGELU if quick else torch.nn.GELU)
+    randomise(tower)
+    save_state(tower, tmp_path / "model.safetensors", lambda name: prefix + name)
+    maps, report = run_tool(tmp_path, tmp_path / "model.safetensors", images(48), "heads=4",
+                            f"activation={'quick-gelu' if quick else 'auto'}")
+    assert_same_maps(maps["maps"], block_maps(tower, tower.transformer.resblocks, images(48)))
+    activation = next(d for d in report["decided"] if d["what"] == "activation")
+    assert activation["assumed"] != quick
+
+
+@pytest.mark.parametrize("size", [48, 80])
+def test_open_clip_timm_tower(tmp_path, size):
+    model = small_model(class_token=False, global_pool="map")
+    save_state(model, tmp_path / "model.safetensors", lambda name: "visual.trunk." + name)
+    model.set_input_size(img_size=(size, size))
+    maps, _ = run_tool(tmp_path, tmp_path / "model.safetensors", images(size), "heads=4")
+    assert_same_maps(maps["maps"], timm_maps(model, images(size)))
+
+
+@pytest.mark.parametrize("old_names", [False, True])
+def test_torchvision(tmp_path, old_names):
+    torchvision = pytest.importorskip("torchvision")
+    model = randomise(torchvision.models.VisionTransformer(
+        image_size=48, patch_size=16, num_layers=3, num_heads=4, hidden_dim=32, mlp_dim=64))
+    save_state(model, tmp_path / "model.safetensors", lambda name: name.replace(
+        "mlp.0.", "mlp.linear_1.").replace("mlp.3.", "mlp.linear_2.") if old_names else name)
+    maps, _ = run_tool(tmp_path, tmp_path / "model.safetensors", images(48), "heads=4")
+    assert_same_maps(maps["maps"], block_maps(model, model.encoder.layers, images(48)))
+
+
+def dinov2_names(model, chunks):
+    """timm's DINOv2 model under the names of Meta's files; the inverse of timm's own conversion."""
+    state = {}
+    for name, tensor in model.state_dict().items():
+        name = name.replace("reg_token", "register_tokens")
+        if isinstance(model.blocks[0].mlp, timm.layers.GluMlp):
+            name = name.replace(".fc1.", ".w12.").replace(".fc2.", ".w3.")
+        if chunks and name.startswith("blocks."):
+            index = int(name.split(".")[1])
+            name = f"blocks.{index // 2}." + name.removeprefix("blocks.")
+        state[name] = tensor.clone().contiguous()
+    state["mask_token"] = torch.zeros(1, 32)
+    if "register_tokens" in state:
+        cls_position = torch.full((1, 1, 32), 0.25)
+        state["cls_token"] -= cls_position
+        state["pos_embed"] = torch.cat([cls_position, state["pos_embed"]], 1)
+    return state
+
+
+@pytest.mark.parametrize("chunks", [False, True])
+@pytest.mark.parametrize("size", [(56, 56), (70, 42)])
+@pytest.mark.parametrize("options", [
+    dict(), dict(reg_tokens=4, no_embed_class=True),
+    dict(mlp_layer=timm.layers.SwiGLUPacked, act_layer=torch.nn.SiLU, mlp_ratio=4)])
+def test_dinov2(tmp_path, options, size, chunks):
+    model = small_model(patch_size=14, img_size=56, init_values=0.1, **options)
+    save_file(dinov2_names(model, chunks), str(tmp_path / "model.safetensors"))
+    if size != (56, 56):
+        positions = model.pos_embed.detach()
+        model.set_input_size(img_size=size)
+        if "reg_tokens" not in options:
+            # dinov2/models/vision_transformer.py, interpolate_pos_encoding
+            grid = positions[:, 1:].reshape(1, 4, 4, 32).permute(0, 3, 1, 2)
+            grid = torch.nn.functional.interpolate(
+                grid, mode="bicubic", scale_factor=((5 + 0.1) / 4, (3 + 0.1) / 4))
+            model.pos_embed.data = torch.cat(
+                [positions[:, :1], grid.permute(0, 2, 3, 1).reshape(1, -1, 32)], 1)
+    maps, report = run_tool(tmp_path, tmp_path / "model.safetensors", images(*size), "heads=4")
+    assert_same_maps(maps["maps"], timm_maps(model, images(*size)))
+    assert report["family"] == "DINOv2"
+
+
+def test_mae_with_decoder_is_timm(tmp_path):
+    model = small_model()
+    state = {k: v.clone() for k, v in model.state_dict().items()}
+    state.update({"mask_token": torch.ones(1, 1, 16), "decoder_pos_embed": torch.ones(1, 10, 16),
+                  "decoder_blocks.0.norm1.weight": torch.ones(16)})
+    save_file(state, str(tmp_path / "model.safetensors"))
+    maps, report = run_tool(tmp_path, tmp_path / "model.safetensors", images(48), "heads=4")
+    assert_same_maps(maps["maps"], timm_maps(model, images(48)))
+    assert report["family"] == "timm names" and len(report["ignored"]) == 5
+
+
+@pytest.mark.parametrize("name", [
+    "vit_base_patch16_clip_quickgelu_224", "vit_base_patch32_clip_224",
+    "vit_base_patch32_siglip_256", "vit_base_patch16_siglip_224", "vit_so400m_patch16_siglip_gap_256",
+    "vit_so400m_patch14_siglip_224", "vit_large_patch16_siglip_512", "vit_base_patch16_224"])
+def test_timm_architecture_names(tmp_path, name):
+    with torch.device("meta"):
+        mlp = timm.create_model(name).blocks[0]
+    names = {"GELU": "gelu", "GELUTanh": "gelu-tanh", "QuickGELU": "quick-gelu"}
+    save_state(small_model(), tmp_path / "model.safetensors")
+    _, by_option = run_tool(tmp_path, tmp_path / "model.safetensors", images(48), "heads=4",
+                            f"model={name}")
+    (tmp_path / "config.json").write_text(json.dumps({"architecture": name}))
+    _, by_file = run_tool(tmp_path, tmp_path / "model.safetensors", images(48), "heads=4")
+    for report in (by_option, by_file):
+        assert report["config"]["activation"] == names[type(mlp.mlp.act).__name__]
+        assert report["config"]["norm_eps"] == mlp.norm1.eps
 
 
 @pytest.mark.parametrize("change,expected", [

@@ -36,4 +36,11 @@ std::span<const Family> families();
 // reasons.
 void ignore_what_maps_do_not_need(CanonicalCheckpoint& checkpoint);
 
+// For models in which cls has a position embedding and registers have none: adds it to cls_token
+// and takes it out of pos_embed, so that none of the prefix tokens has one.
+void fold_cls_position(StateDict& tensors);
+
+// cls_token [D] -> [1, 1, D], pos_embed [n, D] -> [1, n, D]
+void add_token_dimensions(StateDict& tensors);
+
 }  // namespace last

@@ -1,0 +1,48 @@
+#include "extractor/backbone/families/dinov2.h"
+
+#include <cctype>
+
+namespace last {
+namespace {
+
+bool recognises(const StateDict& tensors) {
+  if (tensors.count("patch_embed.proj.weight") == 0) return false;
+  if (tensors.count("register_tokens") != 0) return true;
+  // MAE has a mask token too, [1, 1, D of the decoder]
+  const auto mask = tensors.find("mask_token");
+  return mask != tensors.end() && mask->second.tensor.dim() == 2;
+}
+
+// blocks.{chunk}.{i}.rest -> blocks.{i}.rest
+StateDict without_chunks(const StateDict& tensors) {
+  StateDict result;
+  for (const auto& [name, entry] : tensors) {
+    const size_t chunk = name.find('.') + 1;
+    const size_t index = name.find('.', chunk) + 1;
+    const bool chunked = name.starts_with("blocks.") && index != 0 && index < name.size() &&
+                         std::isdigit(static_cast<unsigned char>(name[index])) != 0;
+    result[chunked ? "blocks." + name.substr(index) : name] = entry;
+  }
+  return result;
+}
+
+CanonicalCheckpoint convert(StateDict tensors) {
+  CanonicalCheckpoint checkpoint;
+  checkpoint.tensors = renamed(
+      without_chunks(tensors),
+      {{"register_tokens", "reg_token"}, {".mlp.w12.", ".mlp.fc1."}, {".mlp.w3.", ".mlp.fc2."}});
+  ignore_what_maps_do_not_need(checkpoint);
+  const bool registers = checkpoint.tensors.count("reg_token") != 0;
+  if (registers) fold_cls_position(checkpoint.tensors);
+  checkpoint.hints.activation = Activation::kGelu;
+  checkpoint.hints.norm_eps = 1e-6;
+  // The models with registers resample as timm does.
+  checkpoint.hints.pos_embed = registers ? PosEmbedMode::kTimm : PosEmbedMode::kDino;
+  return checkpoint;
+}
+
+}  // namespace
+
+Family dinov2_family() { return {"dinov2", "DINOv2", recognises, convert}; }
+
+}  // namespace last

@@ -1,0 +1,43 @@
+#include "extractor/backbone/families/transformers_clip.h"
+
+namespace last {
+namespace {
+
+bool recognises(const StateDict& tensors) {
+  return tensors.count("embeddings.patch_embedding.weight") != 0 &&
+         tensors.count("embeddings.position_embedding.weight") != 0;
+}
+
+CanonicalCheckpoint convert(StateDict tensors) {
+  CanonicalCheckpoint checkpoint;
+  checkpoint.tensors = renamed(tensors, {{"embeddings.class_embedding", "cls_token"},
+                                         {"embeddings.patch_embedding.", "patch_embed.proj."},
+                                         {"embeddings.position_embedding.weight", "pos_embed"},
+                                         {"encoder.layers.", "blocks."},
+                                         {".self_attn.q_proj.", ".attn.q."},
+                                         {".self_attn.k_proj.", ".attn.k."},
+                                         {".self_attn.v_proj.", ".attn.v."},
+                                         {".self_attn.out_proj.", ".attn.proj."},
+                                         {".layer_norm1.", ".norm1."},
+                                         {".layer_norm2.", ".norm2."},
+                                         {"pre_layrnorm.", "norm_pre."},
+                                         {"post_layernorm.", "norm."}});
+  ignore(checkpoint.tensors, checkpoint.ignored,
+         {{"embeddings.position_ids", "a constant"}, {"head.", "attention pooling"}});
+  ignore_what_maps_do_not_need(checkpoint);
+  fuse_rows(checkpoint.tensors, ".attn.", {"q", "k", "v"}, "qkv");
+  add_token_dimensions(checkpoint.tensors);
+  const bool clip = checkpoint.tensors.count("norm_pre.weight") != 0;
+  checkpoint.hints.activation = clip ? Activation::kQuickGelu : Activation::kGeluTanh;
+  checkpoint.hints.norm_eps = clip ? 1e-5 : 1e-6;
+  checkpoint.hints.pos_embed = PosEmbedMode::kTransformers;
+  return checkpoint;
+}
+
+}  // namespace
+
+Family transformers_clip_family() {
+  return {"transformers-clip", "transformers CLIP or SigLIP", recognises, convert};
+}
+
+}  // namespace last

@@ -1,0 +1,71 @@
+#include "extractor/backbone/families/transformers_vit.h"
+
+namespace last {
+namespace {
+
+const Replacements& names() {
+  static const Replacements kNames = {
+      {"embeddings.cls_token", "cls_token"},
+      {"embeddings.distillation_token", "dist_token"},
+      {"embeddings.register_tokens", "reg_token"},
+      {"embeddings.mask_token", "mask_token"},
+      {"embeddings.position_embeddings", "pos_embed"},
+      {"embeddings.patch_embeddings.projection.", "patch_embed.proj."},
+      {"encoder.layer.", "blocks."},
+      {".attention.attention.query.", ".attn.q."},
+      {".attention.attention.key.", ".attn.k."},
+      {".attention.attention.value.", ".attn.v."},
+      {".attention.output.dense.", ".attn.proj."},
+      {".layernorm_before.", ".norm1."},
+      {".layernorm_after.", ".norm2."},
+      {".intermediate.dense.", ".mlp.fc1."},
+      {".output.dense.", ".mlp.fc2."},
+      {".layer_scale1.lambda1", ".ls1.gamma"},
+      {".layer_scale2.lambda1", ".ls2.gamma"},
+      {".mlp.weights_in.", ".mlp.fc1."},
+      {".mlp.weights_out.", ".mlp.fc2."},
+      {"layernorm.", "norm."},
+      // current releases, in memory
+      {"layers.", "blocks."},
+      {".attention.q_proj.", ".attn.q."},
+      {".attention.k_proj.", ".attn.k."},
+      {".attention.v_proj.", ".attn.v."},
+      {".attention.o_proj.", ".attn.proj."},
+      {".layer_norm1.", ".norm1."},
+      {".layer_norm2.", ".norm2."},
+      {".mlp.gate_proj.", ".mlp.gate."},
+      {".mlp.up_proj.", ".mlp.up."},
+      {".mlp.down_proj.", ".mlp.fc2."},
+  };
+  return kNames;
+}
+
+bool recognises(const StateDict& tensors) {
+  return tensors.count("embeddings.patch_embeddings.projection.weight") != 0 &&
+         tensors.count("embeddings.position_embeddings") != 0;
+}
+
+CanonicalCheckpoint convert(StateDict tensors) {
+  CanonicalCheckpoint checkpoint;
+  checkpoint.tensors = renamed(tensors, names());
+  ignore(checkpoint.tensors, checkpoint.ignored, {{"pooler.", "classification head"}});
+  ignore_what_maps_do_not_need(checkpoint);
+  fuse_rows(checkpoint.tensors, ".attn.", {"q", "k", "v"}, "qkv");
+  fuse_rows(checkpoint.tensors, ".mlp.", {"gate", "up"}, "fc1");
+  const bool registers = checkpoint.tensors.count("reg_token") != 0;
+  if (registers) fold_cls_position(checkpoint.tensors);
+  const bool dinov2 = checkpoint.tensors.count("blocks.0.ls1.gamma") != 0;
+  checkpoint.hints.activation = Activation::kGelu;
+  checkpoint.hints.norm_eps = dinov2 ? 1e-6 : 1e-12;
+  // DINOv2 with registers is antialiased here too.
+  checkpoint.hints.pos_embed = registers ? PosEmbedMode::kTimm : PosEmbedMode::kTransformers;
+  return checkpoint;
+}
+
+}  // namespace
+
+Family transformers_vit_family() {
+  return {"transformers-vit", "transformers ViT, DeiT or DINOv2", recognises, convert};
+}
+
+}  // namespace last
