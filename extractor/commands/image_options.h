@@ -1,0 +1,66 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "common/cli/option_parser.h"
+#include "extractor/backbone/load.h"
+#include "extractor/images/decode.h"
+#include "extractor/images/preprocess.h"
+#include "extractor/images/views.h"
+
+namespace last {
+
+// Options about the backbone, images and the device, shared by the commands that run a backbone.
+
+class ModelOptions {
+ public:
+  void add(OptionParser& parser);
+  BackboneOptions resolve(const Preprocessing& preprocessing) const;
+  // Only --weights decides about the image size.
+  BackboneOptions resolve() const;
+
+ private:
+  std::string weights_;
+  BackboneOptions options_;
+};
+
+class ImageOptions {
+ public:
+  void add(OptionParser& parser);
+  // All but mean and std; a UsageError where something can't be meant.
+  Preprocessing resolve() const;
+  // Fills in mean and std: the option, else what lies beside the weights, else 0.5 with a notice.
+  void resolve_statistics(const Backbone& backbone, Preprocessing* preprocessing) const;
+
+  const std::string& images() const { return images_; }
+  uint64_t max_pixels() const;
+
+ private:
+  std::string images_, resize_ = "224", crop_ = "none", interpolation_ = "bicubic", mean_, std_;
+  int64_t max_pixels_ = static_cast<int64_t>(kDefaultMaxPixels);
+};
+
+class ComputeOptions {
+ public:
+  struct Resolved {
+    c10::Device device = c10::kCPU;
+    c10::ScalarType precision = c10::ScalarType::Float;
+    int64_t batch_size = 32;
+    int threads = 1;
+    int decode_threads = 1;
+  };
+
+  void add(OptionParser& parser);
+  // What can be checked without touching a device.
+  void validate() const;
+  // Also sets torch's number of threads.
+  Resolved resolve() const;
+
+ private:
+  std::string precision_ = "auto", device_ = "auto";
+  int64_t batch_size_ = 32, threads_ = 0, decode_threads_ = 0;
+};
+
+}  // namespace last

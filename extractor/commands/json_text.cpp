@@ -1,0 +1,27 @@
+#include "extractor/commands/json_text.h"
+
+#include <iostream>
+
+#include <boost/program_options/value_semantic.hpp>
+
+namespace last {
+namespace {
+
+constexpr auto kReplace = nlohmann::json::error_handler_t::replace;
+
+}  // namespace
+
+std::string json_text(const nlohmann::json& value) {
+  return value.is_string() ? value.get<std::string>() : value.dump(-1, ' ', false, kReplace);
+}
+
+void print_json(const nlohmann::json& value) {
+  std::cout << value.dump(2, ' ', false, kReplace) << "\n";
+}
+
+void add_json_option(OptionParser& parser, bool* json) {
+  parser.group("Output").add_options()("json", boost::program_options::bool_switch(json),
+                                       "print JSON");
+}
+
+}  // namespace last

@@ -1,0 +1,117 @@
+#include <filesystem>
+#include <iostream>
+
+#include <nlohmann/json.hpp>
+
+#include "common/cli/interrupt.h"
+#include "common/cli/log.h"
+#include "common/cli/parse.h"
+#include "common/cli/program.h"
+#include "common/cli/version.h"
+#include "common/error.h"
+#include "extractor/commands/commands.h"
+#include "extractor/commands/dry_run.h"
+#include "extractor/commands/layers.h"
+#include "extractor/commands/run_options.h"
+#include "extractor/images/image_list.h"
+#include "extractor/pipeline/bad_images.h"
+#include "extractor/pipeline/extraction.h"
+
+namespace last {
+namespace {
+
+namespace fs = std::filesystem;
+
+// {"features": all that changes them, "run": the rest}. The batch size belongs to neither alone: it
+// changes last bits, and the store compares it by itself.
+nlohmann::json make_config(const RunOptions& options, const ComputeOptions::Resolved& compute,
+                           const Preprocessing& preprocessing, const Backbone& backbone,
+                           const std::vector<int64_t>& layers) {
+  return {{"features",
+           {{"weights_sha256", backbone.weights_sha256},
+            {"model", backbone.report.config},
+            {"preprocessing", preprocessing.to_json()},
+            {"layers", layers},
+            {"store", dtype_name(options.store)},
+            {"precision", dtype_name(compute.precision)},
+            {"views", options.views.to_json()}}},
+          {"run",
+           {{"batch_size", compute.batch_size},
+            {"weights", options.model.resolve().weights},
+            {"images", options.images.images()},
+            {"device", compute.device.str()},
+            {"max_pixels", options.images.max_pixels()}}}};
+}
+
+int exit_status(const ExtractionResult& result, const RunOptions& options,
+                const std::string& path) {
+  if (result.bad_images == 0) return kExitDone;
+  const std::string message =
+      concat(result.bad_images, result.bad_images == 1 ? " bad image" : " bad images",
+             ", listed in ", bad_images_path(path));
+  if (result.bad_images <= options.allow_bad) {
+    log_info(message);
+    return kExitDone;
+  }
+  log_warning(concat(message, ", more than --allow-bad ", options.allow_bad));
+  return kExitBadImages;
+}
+
+void check_target(const std::string& path) {
+  const fs::path folder = fs::path(path).parent_path();
+  std::error_code code;
+  if (!folder.empty()) fs::create_directories(folder, code);
+  if (code) fail("--cache ", path, ": can't make the folder: ", code.message());
+}
+
+}  // namespace
+
+int extractor_run(const std::vector<std::string>& arguments) {
+  const std::optional<RunOptions> parsed = parse_run_options(arguments);
+  if (!parsed) return kExitDone;
+  const RunOptions& options = *parsed;
+  install_interrupt_handlers(options.time_limit);
+  const ImageList list = read_image_list(options.images.images());
+  const ComputeOptions::Resolved compute = options.compute.resolve();
+  const RowPlan plan(static_cast<int64_t>(list.size()), options.views.count, compute.batch_size,
+                     options.shard.index, options.shard.count);
+
+  Preprocessing preprocessing = options.preprocessing;
+  const Backbone backbone =
+      load_backbone(options.model.resolve(preprocessing), compute.device, compute.precision);
+  options.images.resolve_statistics(backbone, &preprocessing);
+  const std::vector<int64_t> layers = parse_layers(options.layers, backbone.vit.config().depth);
+  log_info(concat(backbone.vit.config().name(), ", ", layers.size(), " maps, ", plan.rows(),
+                  plan.rows() == 1 ? " row" : " rows"));
+
+  Manifest manifest;
+  manifest.dtype = options.store;
+  manifest.backbone = backbone.info(layers);
+  manifest.config = make_config(options, compute, preprocessing, backbone, layers);
+  manifest.created_by = concat("extractor ", kVersion);
+  manifest.shard_index = options.shard.index;
+  manifest.shard_count = options.shard.count;
+
+  const std::string path = shard_path(options.cache, options.shard.index, options.shard.count);
+  const bool on_gpu = compute.device.is_cuda();
+  const Extraction extraction{
+      path,
+      list,
+      plan,
+      shard_manifest(std::move(manifest), list, plan),
+      {preprocessing, options.views, options.images.max_pixels(), compute.decode_threads, on_gpu},
+      on_gpu ? 4 : 1};
+  check_interrupt("nothing was done");
+  if (options.dry_run) {
+    print_dry_run(extraction, backbone.vit, compute.batch_size);
+    return kExitDone;
+  }
+  if (fs::exists(path)) {
+    log_info(concat(path, " is there already; checking it"));
+    return exit_status(check_finished(extraction), options, path);
+  }
+  check_target(path);
+  return exit_status(extract(extraction, backbone.vit), options, path);
+}
+
+}  // namespace last

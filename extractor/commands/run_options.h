@@ -1,0 +1,31 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/cli/task_array.h"
+#include "extractor/commands/image_options.h"
+
+namespace last {
+
+// Options of `extractor run`, checked as far as that goes without files.
+struct RunOptions {
+  ModelOptions model;
+  ImageOptions images;
+  ComputeOptions compute;
+  std::string cache;
+  std::string layers = "all";
+  c10::ScalarType store = c10::ScalarType::Half;
+  Preprocessing preprocessing;  // mean and std are settled with the weights
+  Views views;
+  TaskPart shard;
+  int64_t allow_bad = 0;
+  std::optional<double> time_limit;  // seconds
+  bool dry_run = false;
+};
+
+// Nothing where --help was asked for.
+std::optional<RunOptions> parse_run_options(const std::vector<std::string>& arguments);
+
+}  // namespace last

@@ -1,0 +1,12 @@
+#include "common/cli/program.h"
+#include "extractor/commands/commands.h"
+
+int main(int argc, char** argv) {
+  return last::run_program(
+      "extractor", "stores the maps of a frozen vision transformer over images",
+      {{"run", "run a backbone over images and store its maps", last::extractor_run},
+       {"model", "say what a checkpoint is recognised as", last::extractor_model},
+       {"inspect", "show what a feature store holds", last::extractor_inspect},
+       {"verify", "check every checksum of a feature store", last::extractor_verify}},
+      argc, argv);
+}

@@ -1,0 +1,48 @@
+#include "extractor/pipeline/bad_images.h"
+
+#include <filesystem>
+
+#include "common/io/file.h"
+
+namespace last {
+namespace {
+
+std::string quoted(const std::string& field) {
+  if (field.find_first_of(",\"\r\n") == std::string::npos) return field;
+  std::string result = "\"";
+  for (const char c : field) {
+    if (c == '"') result += '"';
+    result += c;
+  }
+  return result + '"';
+}
+
+}  // namespace
+
+void BadImages::add(int64_t image, const std::string& id, const std::string& reason) {
+  entries_[image] = {id, reason};
+}
+
+std::string BadImages::first() const {
+  if (entries_.empty()) return "";
+  const Entry& entry = entries_.begin()->second;
+  return entry.id + ": " + entry.reason;
+}
+
+void BadImages::write(const std::string& path) const {
+  if (entries_.empty()) {
+    std::filesystem::remove(path);
+    return;
+  }
+  std::string text = "path,reason\n";
+  for (const auto& [image, entry] : entries_) {
+    text += quoted(entry.id) + "," + quoted(entry.reason) + "\n";
+  }
+  write_file_atomically(path, text);
+}
+
+std::string bad_images_path(const std::string& store_path) {
+  return std::filesystem::path(store_path).replace_extension(".bad.csv").string();
+}
+
+}  // namespace last

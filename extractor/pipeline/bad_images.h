@@ -1,0 +1,31 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+namespace last {
+
+// The images that could not be used, for NAME.bad.csv. Ordered by their place in the list.
+class BadImages {
+ public:
+  void add(int64_t image, const std::string& id, const std::string& reason);
+  int64_t count() const { return static_cast<int64_t>(entries_.size()); }
+  // "a.jpg: no such file"; empty without any.
+  std::string first() const;
+
+  // Writes `path` (RFC 4180, header path,reason), or removes an older one where no image is bad.
+  void write(const std::string& path) const;
+
+ private:
+  struct Entry {
+    std::string id;
+    std::string reason;
+  };
+  std::map<int64_t, Entry> entries_;
+};
+
+// X/N.h5 -> X/N.bad.csv
+std::string bad_images_path(const std::string& store_path);
+
+}  // namespace last

@@ -1,0 +1,138 @@
+#include "extractor/pipeline/batch_loader.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include <ATen/ops/zeros.h>
+#include <c10/core/TensorOptions.h>
+
+#include "extractor/images/bad_image.h"
+#include "extractor/images/decode.h"
+
+namespace last {
+
+struct BatchLoader::PendingBatch {
+  ImageBatch batch;
+  int64_t rows = 0;
+  int64_t claimed = 0;   // rows that a thread has taken
+  int64_t finished = 0;  // rows that are prepared
+};
+
+struct BatchLoader::Task {
+  PendingBatch* pending = nullptr;
+  int64_t begin = 0;  // in the batch
+  int64_t end = 0;
+};
+
+BatchLoader::BatchLoader(const ImageList& list, const RowPlan& plan, std::vector<int64_t> batches,
+                         const Options& options)
+    : list_(list), plan_(plan), batches_(std::move(batches)), options_(options) {
+  open_batches();
+  for (int i = 0; i < std::max(options.threads, 1); ++i) threads_.emplace_back([this] { work(); });
+}
+
+BatchLoader::~BatchLoader() {
+  {
+    const std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  work_available_.notify_all();
+  for (std::thread& thread : threads_) thread.join();
+}
+
+void BatchLoader::open_batches() {
+  while (pending_.size() < kWindow && opened_ < batches_.size()) {
+    const int64_t index = batches_[opened_++];
+    auto pending = std::make_unique<PendingBatch>();
+    pending->batch.first_row = plan_.batch_begin(index);
+    pending->rows = plan_.batch_end(index) - pending->batch.first_row;
+    pending->batch.images.resize(static_cast<size_t>(pending->rows));
+    pending->batch.pixels = at::zeros(
+        {pending->rows, 3, options_.preprocessing.height, options_.preprocessing.width},
+        c10::TensorOptions().dtype(c10::ScalarType::Float).pinned_memory(options_.pinned));
+    pending_.push_back(std::move(pending));
+  }
+}
+
+std::optional<ImageBatch> BatchLoader::next(double patience) {
+  std::unique_lock lock(mutex_);
+  if (finished()) return std::nullopt;
+  const auto ready = [&] { return error_ || pending_.front()->finished == pending_.front()->rows; };
+  if (!batch_ready_.wait_for(lock, std::chrono::duration<double>(patience), ready)) {
+    return std::nullopt;
+  }
+  if (error_) std::rethrow_exception(error_);
+  ImageBatch batch = std::move(pending_.front()->batch);
+  pending_.pop_front();
+  ++taken_;
+  open_batches();
+  lock.unlock();
+  work_available_.notify_all();
+  return batch;
+}
+
+// The views of an image that lie in one batch are one task: the image is decoded once for them.
+bool BatchLoader::take_task(std::unique_lock<std::mutex>& lock, Task* task) {
+  for (;;) {
+    if (stop_) return false;
+    for (const auto& pending : pending_) {
+      if (pending->claimed == pending->rows) continue;
+      const int64_t first = pending->batch.first_row;
+      const int64_t image = plan_.image_of(first + pending->claimed);
+      *task = {pending.get(), pending->claimed, pending->claimed};
+      while (task->end < pending->rows && plan_.image_of(first + task->end) == image) ++task->end;
+      pending->claimed = task->end;
+      return true;
+    }
+    if (opened_ == batches_.size()) return false;  // all is claimed
+    work_available_.wait(lock);
+  }
+}
+
+void BatchLoader::work() {
+  std::unique_lock lock(mutex_);
+  Task task;
+  while (take_task(lock, &task)) {
+    lock.unlock();
+    std::exception_ptr error;
+    try {
+      prepare(task);
+    } catch (...) {
+      error = std::current_exception();
+    }
+    lock.lock();
+    if (error) {
+      error_ = error;
+      stop_ = true;
+      work_available_.notify_all();
+    }
+    task.pending->finished += task.end - task.begin;
+    batch_ready_.notify_one();
+  }
+}
+
+void BatchLoader::prepare(const Task& task) const {
+  ImageBatch& batch = task.pending->batch;
+  const int64_t image = plan_.image_of(batch.first_row + task.begin);
+  const std::string& id = list_.ids[static_cast<size_t>(image)];
+  const int64_t row_floats = batch.pixels.stride(0);
+  float* pixels = static_cast<float*>(batch.pixels.data_ptr());
+  RowImage result;
+  try {
+    const std::vector<uint8_t> bytes = read_image_file(list_.paths[static_cast<size_t>(image)]);
+    result.digest = sha256(bytes.data(), bytes.size());
+    const cv::Mat decoded = decode_image(bytes, options_.max_pixels);
+    for (int64_t i = task.begin; i < task.end; ++i) {
+      const int view = plan_.view_of(batch.first_row + i);
+      normalise(make_view(decoded, options_.preprocessing, options_.views, id, view),
+                options_.preprocessing, pixels + i * row_floats);
+    }
+  } catch (const BadImage& error) {
+    result.bad_reason = error.what();
+    std::fill(pixels + task.begin * row_floats, pixels + task.end * row_floats, 0.0F);
+  }
+  std::fill(batch.images.begin() + task.begin, batch.images.begin() + task.end, result);
+}
+
+}  // namespace last

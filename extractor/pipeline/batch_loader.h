@@ -1,0 +1,87 @@
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+#include "common/io/checksum.h"
+#include "extractor/images/image_list.h"
+#include "extractor/images/preprocess.h"
+#include "extractor/images/views.h"
+#include "extractor/pipeline/row_plan.h"
+
+namespace last {
+
+// What became of the image behind a row.
+struct RowImage {
+  Sha256Digest digest = {};  // of the file's bytes; zeros where it couldn't be read
+  std::string bad_reason;    // empty: good
+};
+
+struct ImageBatch {
+  int64_t first_row = 0;         // in the shard
+  at::Tensor pixels;             // fp32 [B, 3, H, W], normalised; zeros for bad images
+  std::vector<RowImage> images;  // [B]
+};
+
+// Reads, decodes and prepares the images of batches ahead of their use, on threads of its own; at
+// most kWindow batches wait. Used by one thread.
+class BatchLoader {
+ public:
+  struct Options {
+    Preprocessing preprocessing;
+    Views views;
+    uint64_t max_pixels = 0;
+    int threads = 1;
+    bool pinned = false;  // page-locked memory, for copies to a GPU
+  };
+
+  // `batches` of the plan, in this order. `list` and `plan` must outlive the loader.
+  BatchLoader(const ImageList& list, const RowPlan& plan, std::vector<int64_t> batches,
+              const Options& options);
+  ~BatchLoader();  // returns when the images in hand are decoded
+  BatchLoader(const BatchLoader&) = delete;
+  BatchLoader& operator=(const BatchLoader&) = delete;
+
+  // The next batch, or nothing after the last one or when `patience` seconds have passed. Throws
+  // what a thread threw; a bad image is no error.
+  std::optional<ImageBatch> next(double patience);
+  bool finished() const { return taken_ == batches_.size(); }
+
+ private:
+  static constexpr size_t kWindow = 3;
+
+  // Rows of one image in one batch.
+  struct Task;
+  struct PendingBatch;
+
+  void open_batches();
+  void work();
+  bool take_task(std::unique_lock<std::mutex>& lock, Task* task);
+  void prepare(const Task& task) const;
+
+  const ImageList& list_;
+  const RowPlan& plan_;
+  const std::vector<int64_t> batches_;
+  const Options options_;
+
+  std::mutex mutex_;
+  std::condition_variable work_available_, batch_ready_;
+  std::deque<std::unique_ptr<PendingBatch>> pending_;
+  size_t opened_ = 0;
+  size_t taken_ = 0;
+  bool stop_ = false;
+  std::exception_ptr error_;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace last

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "common/feature_store/manifest.h"
+#include "extractor/backbone/vit.h"
+#include "extractor/images/image_list.h"
+#include "extractor/pipeline/batch_loader.h"
+#include "extractor/pipeline/row_plan.h"
+
+namespace last {
+
+// One shard to extract.
+struct Extraction {
+  std::string path;  // of the shard's file
+  const ImageList& list;
+  const RowPlan& plan;
+  Manifest manifest;
+  BatchLoader::Options loader;
+  int write_threads = 1;
+};
+
+// Images that could not be used.
+struct ExtractionResult {
+  int64_t bad_images = 0;
+};
+
+// decode -> forward -> store. Creates or resumes the store; batches with a missing row are computed
+// whole, so that the result doesn't depend on where an earlier run stopped. Stored rows whose image
+// has changed since are an Error. Throws Interrupted after the batch in hand; an Error where not
+// one image is readable.
+ExtractionResult extract(const Extraction& extraction, const Vit& vit);
+
+// Checks a finished store against what would be extracted now: configuration, list and images.
+ExtractionResult check_finished(const Extraction& extraction);
+
+// The manifest of one shard: the parts of `whole` (labels and ids by image) that are its rows.
+Manifest shard_manifest(Manifest whole, const ImageList& list, const RowPlan& plan);
+
+}  // namespace last

@@ -1,0 +1,53 @@
+#include "extractor/pipeline/image_digests.h"
+
+#include <atomic>
+#include <vector>
+
+#include "common/cli/interrupt.h"
+#include "common/error.h"
+#include "common/threads/thread_pool.h"
+#include "extractor/images/bad_image.h"
+#include "extractor/images/decode.h"
+
+namespace last {
+namespace {
+
+Sha256Digest digest_of(const std::string& path) {
+  try {
+    const std::vector<uint8_t> bytes = read_image_file(path);
+    return sha256(bytes.data(), bytes.size());
+  } catch (const BadImage&) {
+    return {};
+  }
+}
+
+}  // namespace
+
+void check_image_digests(const ImageList& list, const RowPlan& plan, int threads,
+                         const std::string& store,
+                         const std::function<std::optional<Sha256Digest>(int64_t row)>& recorded) {
+  // First row of each image in the shard, and the end.
+  std::vector<int64_t> starts;
+  for (int64_t row = 0; row < plan.rows(); ++row) {
+    if (row == 0 || plan.image_of(row) != plan.image_of(row - 1)) starts.push_back(row);
+  }
+  starts.push_back(plan.rows());
+  std::atomic<size_t> next{0};
+  ThreadPool pool(threads);
+  pool.run([&](int) {
+    for (size_t i = next++; i + 1 < starts.size() && !interrupt_reason(); i = next++) {
+      std::optional<Sha256Digest> found;
+      for (int64_t row = starts[i]; row < starts[i + 1]; ++row) {
+        const std::optional<Sha256Digest> expected = recorded(row);
+        if (!expected) continue;
+        const auto image = static_cast<size_t>(plan.image_of(row));
+        if (!found) found = digest_of(list.paths[image]);
+        if (*found == *expected) continue;
+        fail("\"", store, "\" is stale: the image \"", list.ids[image],
+             "\" has changed since its features were stored; delete the cache and extract again");
+      }
+    }
+  });
+}
+
+}  // namespace last

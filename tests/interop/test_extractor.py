@@ -1,0 +1,478 @@
+"""Runs the extractor as a user does, and reads what it stores with h5py alone."""
+
+import csv
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import time
+
+import h5py
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BIN = pathlib.Path(os.environ.get("LAST_BIN", ROOT / "build/bin"))
+SHARED = pathlib.Path(os.environ.get("LAST_SHARED", ROOT.parent / "shared"))
+PHOTOS = SHARED / "data/photos"
+WEIGHTS = SHARED / "weights/vit_tiny_patch16_224.augreg_in21k_ft_in1k.safetensors"
+
+
+def need(path):
+    """Skips where `path` is missing; on the build servers that is a failure."""
+    if not path.exists():
+        message = f"{path} is missing"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return path
+
+
+def command(*arguments):
+    return [str(need(BIN / "extractor")), *map(str, arguments)]
+
+
+def run(*arguments, **options):
+    return subprocess.run(command(*arguments), capture_output=True, text=True, **options)
+
+
+def extract(images, cache, *more, status=0, **options):
+    """`extractor run`; small pictures and few layers where the test doesn't care."""
+    result = run("run", "--weights", need(WEIGHTS), "--images", images, "--cache", cache, *more,
+                 **options)
+    assert result.returncode == status, result.stderr
+    return result
+
+
+FAST = ("--resize", 32, "--layers", "every:6", "--batch-size", 4)
+
+
+@pytest.fixture(scope="session")
+def photos():
+    lines = (need(PHOTOS) / "photos.txt").read_text().splitlines()
+    return [(PHOTOS / line.rsplit(" ", 1)[0], int(line.rsplit(" ", 1)[1])) for line in lines]
+
+
+@pytest.fixture
+def pictures(tmp_path, photos):
+    """A folder with 22 small photos and a list of them, safe to change."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    lines = []
+    for i, (photo, label) in enumerate(photos[:22]):
+        Image.open(photo).convert("RGB").resize((60, 50)).save(folder / f"{i:02}.png")
+        lines.append(f"pictures/{i:02}.png {label}\n")
+    path = tmp_path / "list.txt"
+    path.write_text("".join(lines))
+    return path
+
+
+def only_one_line(result, *parts):
+    lines = result.stderr.strip().splitlines()
+    assert lines and lines[-1].startswith("extractor: error: "), result.stderr
+    assert sum("error" in line for line in lines) == 1, result.stderr
+    for part in parts:
+        assert part in lines[-1], lines[-1]
+
+
+# --- numbers ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("crop", [None, 248])
+def test_maps_equal_timm(tmp_path, photos, crop):
+    timm = pytest.importorskip("timm")
+    import torch
+    from safetensors.torch import load_file
+    from torchvision import transforms
+
+    some = photos[:6] + [p for p in photos if Image.open(p[0]).mode == "L"][:1]
+    (tmp_path / "list.txt").write_text("".join(f"{p} {label}\n" for p, label in some))
+    extract(tmp_path / "list.txt", tmp_path / "a.h5", "--store", "fp32",
+            *(("--crop", f"center:{crop}") if crop else ()))
+
+    model = timm.create_model("vit_tiny_patch16_224", pretrained=False)
+    model.load_state_dict(load_file(need(WEIGHTS)))
+    model.eval()
+    bicubic = transforms.InterpolationMode.BICUBIC
+    resize = [transforms.Resize(crop, bicubic), transforms.CenterCrop(224)] if crop else [
+        transforms.Resize((224, 224), bicubic)]
+    prepare = transforms.Compose(resize + [transforms.ToTensor(),
+                                           transforms.Normalize([0.5] * 3, [0.5] * 3)])
+    images = torch.stack([prepare(Image.open(path).convert("RGB")) for path, _ in some])
+    maps = []
+    model.blocks[0].register_forward_pre_hook(lambda module, inputs: maps.append(inputs[0]))
+    for block in model.blocks:
+        block.register_forward_hook(lambda module, inputs, output: maps.append(output))
+    with torch.no_grad():
+        model(images)
+    expected = torch.stack(maps, dim=1).numpy()
+
+    with h5py.File(tmp_path / "a.h5") as store:
+        found = store["features"][:]
+        assert found.dtype == np.float32 and found.shape == expected.shape == (7, 13, 197, 192)
+        assert list(store["labels/label"][:]) == [label for _, label in some]
+        assert [id.decode() for id in store["sample_id"][:]] == [str(path) for path, _ in some]
+        assert set(store["row_state"][:]) == {1}
+        for (path, _), digest in zip(some, store["image_digest"][:]):
+            assert bytes(digest) == hashlib.sha256(path.read_bytes()).digest()
+    for layer in range(13):
+        scale = np.abs(expected[:, layer]).mean()
+        assert np.abs(found[:, layer] - expected[:, layer]).max() < 1e-3 * scale, layer
+
+
+def test_fp16_store_is_the_rounded_fp32_one(tmp_path, pictures):
+    extract(pictures, tmp_path / "a.h5", *FAST, "--store", "fp32")
+    extract(pictures, tmp_path / "b.h5", *FAST)
+    with h5py.File(tmp_path / "a.h5") as a, h5py.File(tmp_path / "b.h5") as b:
+        assert b["features"].dtype == np.float16
+        assert np.array_equal(a["features"][:].astype(np.float16), b["features"][:])
+
+
+def test_mean_and_std_come_from_the_files_beside_the_weights(tmp_path, pictures):
+    weights = tmp_path / "model/model.safetensors"
+    weights.parent.mkdir()
+    weights.symlink_to(need(WEIGHTS))
+
+    def features(cache, *more):
+        result = run("run", "--weights", weights, "--images", pictures, "--cache", tmp_path / cache,
+                     *FAST, *more)
+        assert result.returncode == 0, result.stderr
+        with h5py.File(tmp_path / cache) as store:
+            return store["features"][:], result.stderr
+
+    plain, messages = features("a.h5")
+    assert "taking 0.5" in messages
+    (weights.parent / "config.json").write_text(json.dumps({
+        "architecture": "vit_tiny_patch16_224", "num_features": 192,
+        "pretrained_cfg": {"mean": [0.4, 0.5, 0.6], "std": [0.2, 0.3, 0.4]}}))
+    beside, messages = features("b.h5")
+    assert "taking 0.5" not in messages and not np.array_equal(plain, beside)
+    option, _ = features("c.h5", "--mean", "0.4,0.5,0.6", "--std", "0.2,0.3,0.4")
+    assert np.array_equal(beside, option)
+    back, _ = features("d.h5", "--mean", "0.5,0.5,0.5", "--std", "0.5,0.5,0.5")
+    assert np.array_equal(plain, back)
+
+
+def test_views(tmp_path, pictures):
+    views = ("--views", 3, "--augment", "rrc-flip", "--augment-seed", 7)
+    extract(pictures, tmp_path / "a.h5", *FAST)
+    extract(pictures, tmp_path / "b.h5", *FAST, *views, "--decode-threads", 3)
+    extract(pictures, tmp_path / "c.h5", *FAST, *views, "--decode-threads", 1)
+    assert (tmp_path / "b.h5").read_bytes() == (tmp_path / "c.h5").read_bytes()
+    with h5py.File(tmp_path / "a.h5") as a, h5py.File(tmp_path / "b.h5") as b:
+        assert list(b["view"][:]) == [0, 1, 2] * 22
+        assert list(b["labels/label"][:]) == list(np.repeat(a["labels/label"][:], 3))
+        plain, all_views = a["features"][:], b["features"][:]
+        assert np.allclose(all_views[::3], plain, atol=0.05)
+        assert not np.allclose(all_views[1::3], plain, atol=0.05)
+        assert not np.allclose(all_views[1::3], all_views[2::3], atol=0.05)
+
+
+def test_csv_and_folder(tmp_path, pictures):
+    (tmp_path / "list.csv").write_text(
+        "path,kind,\"two words\"\r\npictures/00.png,dog,1\r\npictures/01.png,cat,\r\n")
+    extract(tmp_path / "list.csv", tmp_path / "a.h5", *FAST)
+    with h5py.File(tmp_path / "a.h5") as store:
+        assert list(store["labels/kind"][:]) == [1, 0]
+        assert [name.decode() for name in store["classes/kind"][:]] == ["cat", "dog"]
+        assert list(store["labels/two words"][:]) == [1, -1]
+    for name in ("z/1.png", "a b/2.png", "a b/1.png"):
+        path = tmp_path / "tree" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(tmp_path / "pictures/00.png", path)
+    extract(tmp_path / "tree", tmp_path / "b.h5", *FAST)
+    with h5py.File(tmp_path / "b.h5") as store:
+        assert [id.decode() for id in store["sample_id"][:]] == ["a b/1.png", "a b/2.png", "z/1.png"]
+        assert list(store["labels/label"][:]) == [0, 0, 1]
+
+
+# --- resume, shards, repeated runs -----------------------------------------------------------
+
+
+def test_killed_and_resumed_is_byte_identical(tmp_path, photos):
+    (tmp_path / "list.txt").write_text("".join(f"{path}\n" for path, _ in photos[:60]))
+    options = ("--resize", 112, "--batch-size", 4)
+    extract(tmp_path / "list.txt", tmp_path / "whole.h5", *options)
+    partial = tmp_path / "killed.h5.partial"
+    process = subprocess.Popen(
+        command("run", "--weights", WEIGHTS, "--images", tmp_path / "list.txt", "--cache",
+                tmp_path / "killed.h5", *options), stderr=subprocess.DEVNULL)
+    for _ in range(1000):  # until some rows are there
+        time.sleep(0.01)
+        if process.poll() is not None or rows_stored(partial) >= 10:
+            break
+    process.kill()
+    process.wait()
+    assert partial.exists() and not (tmp_path / "killed.h5").exists()
+    assert 10 <= rows_stored(partial) < 60
+    result = extract(tmp_path / "list.txt", tmp_path / "killed.h5", *options)
+    assert "resuming" in result.stderr
+    assert (tmp_path / "killed.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
+    assert not partial.exists()
+
+
+def rows_stored(partial):
+    try:
+        with h5py.File(partial, "r", locking=False) as store:
+            return int((store["row_state"][:] == 1).sum())
+    except (OSError, KeyError):
+        return 0
+
+
+def test_shards_hold_the_rows_of_the_whole(tmp_path, pictures):
+    extract(pictures, tmp_path / "whole.h5", *FAST)
+    for shard in (2, 0, 1):
+        extract(pictures, tmp_path / "s.h5", *FAST, "--shard", f"{shard}/3")
+    names = [tmp_path / f"s.{shard:05}-of-00003.h5" for shard in range(3)]
+    stores = [h5py.File(name) for name in names]
+    with h5py.File(tmp_path / "whole.h5") as whole:
+        for key in ("features", "sample_id", "labels/label", "row_crc32c", "image_digest"):
+            parts = np.concatenate([store[key][:] for store in stores])
+            assert np.array_equal(parts, whole[key][:]), key
+    assert run("inspect", "--cache", tmp_path / "s.h5", "--json").returncode == 0
+    assert "3 files" in run("verify", "--cache", tmp_path / "s.h5").stdout
+    names[1].unlink()
+    assert run("verify", "--cache", tmp_path / "s.h5").returncode == 1
+
+
+@pytest.mark.parametrize("variables", [
+    {"SLURM_ARRAY_TASK_ID": "6", "SLURM_ARRAY_TASK_MIN": "5", "SLURM_ARRAY_TASK_MAX": "7",
+     "SLURM_ARRAY_TASK_COUNT": "3", "SLURM_ARRAY_TASK_STEP": "1"},
+    {"OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "3"},
+    {"RANK": "1", "WORLD_SIZE": "3"}])
+def test_shard_auto(tmp_path, pictures, variables):
+    extract(pictures, tmp_path / "s.h5", *FAST, "--shard", "auto", env={**os.environ, **variables})
+    assert (tmp_path / "s.00001-of-00003.h5").exists()
+
+
+def test_shard_auto_needs_to_be_asked_for_and_refuses_steps(tmp_path, pictures):
+    stepped = {**os.environ, "SLURM_ARRAY_TASK_ID": "4", "SLURM_ARRAY_TASK_MIN": "0",
+               "SLURM_ARRAY_TASK_MAX": "6", "SLURM_ARRAY_TASK_COUNT": "4",
+               "SLURM_ARRAY_TASK_STEP": "2"}
+    only_one_line(extract(pictures, tmp_path / "s.h5", *FAST, "--shard", "auto", status=1,
+                          env=stepped), "stepped")
+    extract(pictures, tmp_path / "s.h5", *FAST, env=stepped)
+    assert (tmp_path / "s.h5").exists()
+
+
+def test_finished_command_again(tmp_path, pictures):
+    cache = tmp_path / "a.h5"
+    extract(pictures, cache, *FAST)
+    before = cache.stat()
+    extract(pictures, cache, *FAST)
+    assert cache.stat() == before
+    only_one_line(extract(pictures, cache, *FAST, "--interpolation", "bilinear", status=1),
+                  "interpolation", "bicubic", "bilinear")
+    only_one_line(extract(pictures, cache, *FAST[:-1], 8, status=1), "batch_size")
+    Image.new("RGB", (60, 50)).save(tmp_path / "pictures/03.png")
+    only_one_line(extract(pictures, cache, *FAST, status=1), "stale", "pictures/03.png")
+    with pictures.open("a") as list_file:
+        list_file.write("# a comment\n")
+    assert extract(pictures, cache, *FAST, status=1)
+
+
+def test_image_changed_between_interrupt_and_resume(tmp_path, pictures):
+    interrupted(tmp_path, pictures)
+    Image.new("RGB", (60, 50)).save(tmp_path / "pictures/00.png")
+    only_one_line(extract(pictures, tmp_path / "a.h5", *SLOW, status=1), "stale", "pictures/00.png")
+
+
+SLOW = ("--batch-size", 1, "--resize", 224)
+
+
+def interrupted(tmp_path, pictures, sent=signal.SIGINT):
+    """The exit status and messages of a run that is stopped after its first rows."""
+    process = subprocess.Popen(
+        command("run", "--weights", need(WEIGHTS), "--images", pictures, "--cache",
+                tmp_path / "a.h5", *SLOW), stderr=subprocess.PIPE, text=True)
+    for _ in range(1000):
+        time.sleep(0.01)
+        if rows_stored(tmp_path / "a.h5.partial") >= 2:
+            break
+    process.send_signal(sent)
+    _, messages = process.communicate(timeout=60)
+    return process.returncode, messages
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt(tmp_path, pictures, sent):
+    status, messages = interrupted(tmp_path, pictures, sent)
+    assert status == 4, messages
+    assert "run the same command again" in messages
+    assert not (tmp_path / "a.h5").exists()
+    extract(pictures, tmp_path / "a.h5", *SLOW)
+    extract(pictures, tmp_path / "b.h5", *SLOW)
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+
+
+def test_time_limit(tmp_path, pictures):
+    result = extract(pictures, tmp_path / "a.h5", *SLOW, "--time-limit", "0.01s", status=4)
+    assert "time limit" in result.stderr
+    assert not (tmp_path / "a.h5").exists()
+
+
+def test_two_runs_at_once(tmp_path, pictures):
+    import fcntl
+    lock = (tmp_path / "a.h5.lock").open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    only_one_line(extract(pictures, tmp_path / "a.h5", *FAST, status=1), "a.h5.lock")
+
+
+# --- bad images --------------------------------------------------------------------------------
+
+
+def test_bad_images_cost_their_rows_only(tmp_path, pictures):
+    extract(pictures, tmp_path / "good.h5", *FAST)
+    folder = tmp_path / "pictures"
+    (folder / "02.png").unlink()
+    (folder / "05.png").write_text("no image")
+    (folder / "06.png").write_bytes((folder / "06.png").read_bytes()[:900])
+    (folder / "07.png").write_bytes(b"")
+    cache = tmp_path / "a.h5"
+    result = extract(pictures, cache, *FAST, "--allow-bad", 3, status=3)
+    assert "4 bad images" in result.stderr
+    with (tmp_path / "a.bad.csv").open(newline="") as table:
+        rows = list(csv.DictReader(table))
+    assert [row["path"] for row in rows] == [f"pictures/{i:02}.png" for i in (2, 5, 6, 7)]
+    for row, reason in zip(rows, ("no such file", "known format", "truncated", "empty")):
+        assert reason in row["reason"]
+    with h5py.File(cache) as store, h5py.File(tmp_path / "good.h5") as good:
+        bad = np.isin(np.arange(22), (2, 5, 6, 7))
+        assert np.array_equal(store["row_state"][:] == 2, bad)
+        assert not store["features"][:][bad].any()
+        assert np.array_equal(store["features"][:][~bad], good["features"][:][~bad])
+    # As often as it is run.
+    extract(pictures, cache, *FAST, "--allow-bad", 3, status=3)
+    extract(pictures, cache, *FAST, "--allow-bad", 4, status=0)
+    extract(pictures, cache, *FAST, status=3)
+    assert json.loads(run("inspect", "--cache", cache, "--json").stdout)["bad_rows"] == 4
+
+
+def test_not_one_readable_image(tmp_path):
+    (tmp_path / "list.txt").write_text("a.jpg 0\nb.jpg 1\n")
+    result = extract(tmp_path / "list.txt", tmp_path / "a.h5", *FAST, status=1)
+    only_one_line(result, "not one of 2 images", "a.jpg: no such file")
+    assert not (tmp_path / "a.h5").exists()
+
+
+def test_max_pixels(tmp_path, pictures):
+    Image.new("RGB", (61, 50)).save(tmp_path / "pictures/04.png")
+    extract(pictures, tmp_path / "a.h5", *FAST, "--max-pixels", 3000, status=3)
+    assert "61x50 pixels" in (tmp_path / "a.bad.csv").read_text()
+
+
+# --- bad input ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("more,status,parts", [
+    (("--layers", "every:5"), 2, ("--layers every:5", "12")),
+    (("--layers", "0,13"), 2, ("--layers 0,13",)),
+    (("--layers", "3,3"), 2, ("twice",)),
+    (("--layers", "some"), 2, ("--layers",)),
+    (("--store", "int8"), 2, ("--store int8",)),
+    (("--precision", "fp8"), 2, ("--precision fp8",)),
+    (("--resize", "0"), 2, ("--resize 0",)),
+    (("--resize", "30"), 1, ("30",)),
+    (("--crop", "center:20"), 2, ("--crop center:20", "--resize")),
+    (("--interpolation", "cubic"), 2, ("--interpolation cubic",)),
+    (("--mean", "1,2"), 2, ("--mean 1,2",)),
+    (("--std", "1,0,1"), 2, ("--std 1,0,1",)),
+    (("--batch-size", "0"), 2, ("--batch-size 0",)),
+    (("--views", "2"), 2, ("--views 2", "--augment")),
+    (("--augment", "mixup"), 2, ("--augment mixup",)),
+    (("--shard", "3/3"), 2, ("--shard",)),
+    (("--shard", "0/999"), 2, ("--shard", "batches")),
+    (("--device", "tpu"), 2, ("--device", "tpu")),
+    (("--time-limit", "soon"), 2, ("--time-limit",)),
+    (("--allow-bad", "-1"), 2, ("--allow-bad",)),
+    (("--batchsize", "3"), 2, ("--batch-size",)),
+    (("--weights", "absent.safetensors"), 1, ("absent.safetensors",)),
+    (("--images", "absent.txt"), 1, ("absent.txt",)),
+    (("--cache", "name.hdf5"), 2, ("--cache name.hdf5",)),
+])
+def test_bad_options(tmp_path, pictures, more, status, parts):
+    given = {"--weights": str(need(WEIGHTS)), "--images": str(pictures),
+             "--cache": str(tmp_path / "a.h5"), "--resize": "32", more[0]: more[1]}
+    result = run("run", *[word for pair in given.items() for word in pair])
+    assert result.returncode == status, result.stderr
+    only_one_line(result, *parts)
+    assert not list(tmp_path.glob("a.*"))
+
+
+@pytest.mark.parametrize("missing", ["--weights", "--images", "--cache"])
+def test_missing_options(tmp_path, pictures, missing):
+    given = {"--weights": WEIGHTS, "--images": pictures, "--cache": tmp_path / "a.h5"}
+    del given[missing]
+    result = run("run", *[word for pair in given.items() for word in pair])
+    assert result.returncode == 2
+    only_one_line(result, missing)
+
+
+@pytest.mark.parametrize("text,parts", [
+    ("a.png 1\nb.png -1\n", ("list.txt:2", "negative")),
+    ("a.png 0.5\n", ("list.txt:1", "fractions")),
+    ("a.png 1\na.png 1\n", ("list.txt:2", "twice", "line 1")),
+    ("# nothing\n", ("no images",)),
+])
+def test_bad_lists(tmp_path, text, parts):
+    (tmp_path / "list.txt").write_text(text)
+    only_one_line(extract(tmp_path / "list.txt", tmp_path / "a.h5", status=1), *parts)
+
+
+# --- the other commands ------------------------------------------------------------------------
+
+
+def test_dry_run_writes_nothing(tmp_path, pictures):
+    cache = tmp_path / "deep/folder/a.h5"
+    result = extract(pictures, cache, *FAST, "--dry-run")
+    for part in ("rows            22", "3 of 5 tokens x 192", "disk free", "estimated time"):
+        assert part in result.stdout
+    assert not (tmp_path / "deep").exists()
+
+
+def test_inspect_and_verify(tmp_path, pictures):
+    cache = tmp_path / "a.h5"
+    extract(pictures, cache, *FAST)
+    store = json.loads(run("inspect", "--cache", cache, "--json").stdout)
+    assert store["rows"] == 22 and store["shape"] == [22, 3, 5, 192] and store["dtype"] == "fp16"
+    assert store["backbone"]["layers"] == [0, 6, 12]
+    assert store["config"]["features"]["preprocessing"]["resize"] == [32, 32]
+    assert sum(store["labels"][0]["rows_of_class"]) == 22
+    assert store["image_list_sha256"] == hashlib.sha256(pictures.read_bytes()).hexdigest()
+    features = store["config"]["features"]
+    assert features["weights_sha256"] == hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()
+    assert run("inspect", "--cache", cache).returncode == 0
+
+    assert run("verify", "--cache", cache).returncode == 0
+    with h5py.File(cache) as handle:
+        offset = handle["features"].id.get_offset()
+    with cache.open("r+b") as handle:
+        handle.seek(offset + 1000)
+        byte = handle.read(1)
+        handle.seek(offset + 1000)
+        handle.write(bytes([byte[0] ^ 1]))
+    damaged = run("verify", "--cache", cache)
+    assert damaged.returncode == 1 and "row 0" in damaged.stderr
+    for name in ("inspect", "verify"):
+        assert run(name, "--cache", tmp_path / "absent.h5").returncode == 1
+        assert run(name).returncode == 2
+
+
+def test_model():
+    report = json.loads(run("model", "--weights", need(WEIGHTS), "--json").stdout)
+    assert report["family"] == "timm" and report["config"]["depth"] == 12
+    assert "timm" in run("model", "--weights", WEIGHTS).stdout
+    assert run("model", "--weights", "absent").returncode == 1
+
+
+def test_config_file_and_quiet(tmp_path, pictures):
+    (tmp_path / "run.ini").write_text(f"weights={need(WEIGHTS)}\nimages={pictures}\nresize=64\n"
+                                      f"cache={tmp_path}/a.h5\nlayers=0,12\n")
+    result = run("run", "--config", tmp_path / "run.ini", "--resize", 32, "--quiet")
+    assert result.returncode == 0 and result.stderr == ""
+    with h5py.File(tmp_path / "a.h5") as store:
+        assert store["features"].shape == (22, 2, 5, 192)
