@@ -1,0 +1,302 @@
+"""`trainer run` from outside: its files, its numbers against PyTorch and h5py, resuming, bad input."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+
+import h5py
+import numpy as np
+import pandas
+import pytest
+import torch
+from safetensors import safe_open
+
+import network_reference
+from paths import tool
+
+COLUMNS = ("network,stage,method,target,rank,gap,heads,modules,variant,bias_correction,biases,pool,"
+           "norm,learning_rate,head_learning_rate_scale,weight_decay,label_smoothing,seed,epochs,"
+           "parameters,parameters_without_head,train_data,train_loss,val_accuracy,test_accuracy,"
+           "seconds,status").split(",")
+SHORT = {"--epochs": "4", "--warmup-epochs": "1", "--batch-size": "16", "--rank": "4"}
+
+
+def command(tiny, run, *options, data=("train", "val", "test")):
+    arguments = [tool("trainer"), "run", "--run", run]
+    for name in data:
+        arguments += [f"--{name}", tiny[name]]
+    for name, value in SHORT.items():
+        if name not in options:
+            arguments += [name, value]
+    return [str(a) for a in arguments + list(options)]
+
+
+def train(tiny, run, *options, **keywords):
+    result = subprocess.run(command(tiny, run, *options, **keywords), capture_output=True,
+                            text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return result
+
+
+def failing(arguments, status):
+    result = subprocess.run([str(a) for a in arguments], capture_output=True, text=True, check=False)
+    assert result.returncode == status, result.stderr
+    lines = [line for line in result.stderr.splitlines() if line.startswith("trainer: error: ")]
+    assert len(lines) == 1, result.stderr
+    return lines[0]
+
+
+def tensors(path):
+    with safe_open(path, "pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}
+
+
+def description(path):
+    with safe_open(path, "pt") as file:
+        return json.loads(file.metadata()["last"])
+
+
+def same_networks(a, b, indices):
+    for index in indices:
+        first, second = (tensors(run / "networks" / f"{index}.safetensors") for run in (a, b))
+        assert first.keys() == second.keys()
+        for name in first:
+            assert torch.equal(first[name], second[name]), f"network {index}: {name}"
+
+
+def reference_logits(network_path, store_path):
+    """The exported network on the stored features, with the independent PyTorch version."""
+    about, t = description(network_path), tensors(network_path)
+    config, backbone = about["network"], about["backbone"]
+    blocks = []
+    while f"blocks.{len(blocks)}.modules.0.norm.weight" in t:
+        block = []
+        for m in range(config["modules"]):
+            prefix = f"blocks.{len(blocks)}.modules.{m}."
+            p = {"gamma": t[prefix + "norm.weight"], "beta": t[prefix + "norm.bias"],
+                 "up": t[prefix + "up.weight"].T}
+            for short, name in (("q", "query"), ("k", "key"), ("v", "value"), ("up", "up")):
+                if prefix + name + ".bias" in t:
+                    p[short + "_bias"] = t[prefix + name + ".bias"]
+                if short != "up":
+                    p[short] = t[prefix + name + ".weight"].T
+            block.append({key: value.double() for key, value in p.items()})
+        blocks.append(block)
+    with h5py.File(store_path) as store:
+        features = torch.from_numpy(store["features"][:].astype(np.float64))
+        labels = store[f"labels/{about['target']}"][:]
+    maps = [features[:, i] for i in range(0, backbone["depth"] + 1, config["gap"])]
+    if config["method"] == "linear":
+        maps = [features[:, -1]]
+    output = network_reference.output_of(maps, blocks, config)
+    if config["pool"] == "cls":
+        pooled = output[:, 0]
+    else:
+        pooled = output[:, backbone["prefix_tokens"]:].mean(1)
+    if config["norm"] != "none":
+        pooled = torch.nn.functional.layer_norm(
+            pooled, pooled.shape[-1:], t["norm.weight"].double(), t["norm.bias"].double(),
+            backbone["norm_eps"])
+    return pooled @ t["head.weight"].double().T + t["head.bias"].double(), labels
+
+
+def test_run_writes_the_contracts_files(tiny, tmp_path):
+    run = tmp_path / "run"
+    result = train(tiny, run, "--method", "last,linear", "--learning-rate", "1e-3,1e-2",
+                   "--seed", "0,1")
+    table = pandas.read_csv(run / "networks.csv")
+    assert list(table.columns)[:len(COLUMNS)] == COLUMNS
+    assert list(table.network) == list(range(16))  # 2 methods x 2 targets x 2 rates x 2 seeds
+    assert set(table.status) == {"ok"} and set(table.stage) == {"search"}
+    assert table[table.method == "linear"]["rank"].isna().all()
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert len(lines) == 16 * 4
+    assert [line["epoch"] for line in lines if line["network"] == 5] == [1, 2, 3, 4]
+    assert set(lines[0]) == {"network", "epoch", "learning_rate", "train_loss", "train_accuracy",
+                             "val_accuracy", "seconds"}
+    last = {line["network"]: line for line in lines if line["epoch"] == 4}
+    for row in table.itertuples():
+        assert last[row.network]["val_accuracy"] == pytest.approx(row.val_accuracy)
+        assert last[row.network]["train_loss"] == pytest.approx(row.train_loss)
+        assert (run / "networks" / f"{row.network}.safetensors").exists()
+    config = json.loads((run / "config.json").read_text())
+    assert config["options"]["learning_rate"] == [0.001, 0.01]
+    assert "corner" in result.stdout and "colour" in result.stdout
+    # best per target: the setting with the highest mean over its seeds, its lowest seed exported
+    for target in ("corner", "colour"):
+        rows = table[table.target == target]
+        means = rows.groupby(["method", "learning_rate"]).val_accuracy.mean()
+        training = description(run / f"best.{target}.safetensors")["training"]
+        chosen = rows[rows.network == training["network"]].iloc[0]
+        assert means[(chosen.method, chosen.learning_rate)] == means.max()
+        assert chosen.seed == 0
+
+
+@pytest.mark.parametrize("options", [
+    ["--heads", "2", "--variant", "c", "--modules", "2", "--biases", "on"],
+    ["--gap", "2", "--variant", "b", "--pool", "cls", "--norm", "trainable"],
+    ["--bias-correction", "off", "--norm", "none"],
+    ["--method", "linear", "--pool", "cls"],
+])
+def test_accuracies_are_those_of_pytorch(tiny, tmp_path, options):
+    run = tmp_path / "run"
+    train(tiny, run, "--learning-rate", "1e-2", *options)
+    table = pandas.read_csv(run / "networks.csv")
+    for row in table.itertuples():
+        path = run / "networks" / f"{row.network}.safetensors"
+        for split, accuracy in (("val", row.val_accuracy), ("test", row.test_accuracy)):
+            logits, labels = reference_logits(path, tiny[split])
+            if row.target == "colour":  # names are numbered over all stores: the same three here
+                assert description(path)["class_names"] == ["blue", "green", "red"]
+            expected = 100 * (logits.argmax(1).numpy() == labels).mean()
+            assert accuracy == pytest.approx(expected, abs=1e-6)
+    assert table.test_accuracy.notna().all()
+
+
+def test_a_network_does_not_depend_on_the_others_threads_or_memory(tiny, tmp_path):
+    full, alone, streamed = (tmp_path / name for name in ("full", "alone", "streamed"))
+    train(tiny, full, "--seed", "3,5", "--weight-decay", "0.05,1", "--target", "corner")
+    train(tiny, alone, "--seed", "5", "--weight-decay", "1", "--target", "corner", "--threads", "1")
+    train(tiny, streamed, "--seed", "3,5", "--weight-decay", "0.05,1", "--target", "corner",
+          "--memory", "1")
+    same_networks(full, streamed, range(4))
+    first = tensors(full / "networks" / "3.safetensors")
+    second = tensors(alone / "networks" / "0.safetensors")
+    for name in first:
+        assert torch.equal(first[name], second[name]), name
+
+
+def test_killed_and_resumed_equals_uninterrupted(tiny, tmp_path):
+    options = ["--method", "last,linear", "--seed", "0,1,2,3", "--epochs", "12"]
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    start = time.monotonic()
+    train(tiny, whole, *options)
+    seconds = time.monotonic() - start
+    rng = random.Random(0)
+    for attempt in range(6):
+        # SIGTERM saves where it stands; SIGKILL falls back to the last checkpoint.
+        process = subprocess.Popen(command(tiny, broken, *options), stderr=subprocess.DEVNULL,
+                                   stdout=subprocess.DEVNULL)
+        time.sleep(rng.uniform(0.3, 0.9) * seconds)
+        process.send_signal(signal.SIGKILL if attempt % 2 else signal.SIGTERM)
+        assert process.wait() in (0, 4, -signal.SIGKILL, -signal.SIGTERM)
+    train(tiny, broken, *options)
+    same_networks(whole, broken, range(16))
+    tables = [pandas.read_csv(run / "networks.csv").drop(columns="seconds")
+              for run in (whole, broken)]
+    pandas.testing.assert_frame_equal(*tables)
+    metrics = [[{**json.loads(line), "seconds": 0} for line in
+                (run / "metrics.jsonl").read_text().splitlines()] for run in (whole, broken)]
+    assert metrics[0] == metrics[1]
+
+
+def test_an_interrupted_run_says_how_to_go_on(tiny, tmp_path):
+    run = tmp_path / "run"
+    long = command(tiny, run, "--epochs", "100000", "--time-limit", "2s")
+    result = subprocess.run(long, capture_output=True, text=True, check=False)
+    assert result.returncode == 4
+    assert "run the same command again" in result.stderr
+    assert not (run / "networks.csv").exists()
+
+
+def test_a_diverging_network_disturbs_nobody(tiny, tmp_path):
+    both, alone = tmp_path / "both", tmp_path / "alone"
+    train(tiny, both, "--learning-rate", "1e-3,1e38", "--target", "corner", "--method", "last")
+    train(tiny, alone, "--learning-rate", "1e-3", "--target", "corner")
+    table = pandas.read_csv(both / "networks.csv")
+    assert list(table.status) == ["ok", "diverged"]
+    assert np.isnan(table.test_accuracy[1])
+    same_networks(both, alone, [0])
+    assert not (both / "networks" / "1.safetensors").exists()
+
+
+def test_retraining_trains_the_winner_on_train_and_val(tiny, tmp_path):
+    run = tmp_path / "run"
+    train(tiny, run, "--method", "last,linear", "--learning-rate", "1e-3,1e-2", "--target",
+          "corner", "--retrain", "train+val", "--retrain-seeds", "4,5")
+    table = pandas.read_csv(run / "networks.csv")
+    search, retrained = table[table.stage == "search"], table[table.stage == "retrain"]
+    assert search.test_accuracy.isna().all() and retrained.test_accuracy.notna().all()
+    assert retrained.val_accuracy.isna().all()
+    assert list(retrained.network) == [4, 5, 6, 7]
+    assert set(retrained.train_data) == {"train+val"} and list(retrained.seed) == [4, 5, 4, 5]
+    for method in ("last", "linear"):
+        best = search[search.method == method].sort_values("val_accuracy").iloc[-1]
+        rates = retrained[retrained.method == method].learning_rate
+        assert set(rates) <= set(search[(search.method == method)
+                                        & (search.val_accuracy == best.val_accuracy)].learning_rate)
+
+
+def test_val_fraction_splits_the_training_store(tiny, tmp_path):
+    run = tmp_path / "run"
+    result = train(tiny, run, "--val-fraction", "0.25", "--target", "corner",
+                   data=("train", "test"))
+    assert "into 72 for training and 24 for validation" in result.stderr
+    assert pandas.read_csv(run / "networks.csv").val_accuracy.notna().all()
+
+
+def test_dry_run_writes_nothing(tiny, tmp_path):
+    run = tmp_path / "run"
+    result = train(tiny, run, "--dry-run", "--seed", "0,1,2")
+    assert "6 networks" in result.stdout and "per step" in result.stdout
+    assert not run.exists()
+
+
+def test_a_finished_or_foreign_run_directory(tiny, tmp_path):
+    run = tmp_path / "run"
+    train(tiny, run, "--target", "corner")
+    before = (run / "networks.csv").stat().st_mtime_ns
+    assert "finished already" in train(tiny, run, "--target", "corner").stderr
+    assert (run / "networks.csv").stat().st_mtime_ns == before
+    message = failing(command(tiny, run, "--target", "corner", "--rank", "2"), 1)
+    assert "rank" in message
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "thesis.tex").write_text("important")
+    assert "not empty" in failing(command(tiny, other), 1)
+
+
+def test_bad_input_gets_one_clear_line(tiny, tmp_path):
+    run = tmp_path / "run"
+    cases = [
+        (command(tiny, run, "--target", "size"), 1, "size"),
+        (command(tiny, run, "--gap", "3"), 2, "does not divide"),
+        (command(tiny, run, "--epochs", "1,2"), 2, "list"),
+        (command(tiny, run, "--batch-size", "1000"), 1, "fewer than one batch"),
+        (command(tiny, run, "--device", "cuda"), 1, "cuda") if not os.path.exists("/dev/nvidiactl")
+        else (command(tiny, run, "--device", "gpu"), 2, "gpu"),
+        (command({**tiny, "train": tmp_path / "no.h5"}, run), 1, "no.h5"),
+        (command({**tiny, "train": tiny["weights"]}, run), 1, "model.safetensors"),
+        ([tool("trainer"), "run", "--train", tiny["train"]], 2, "--run is missing"),
+        ([tool("trainer"), "run", "--run", run], 2, "--train is missing"),
+        ([tool("trainer")], 2, "no command"),
+    ]
+    for arguments, status, part in cases:
+        assert part in failing(arguments, status)
+    assert not (run / "networks.csv").exists()
+
+
+def test_stores_of_different_features_are_refused(tiny, tmp_path):
+    from conftest import draw_images, extract, make_tiny_vit
+    images = draw_images(tmp_path, "val", 20, seed=9)
+    other_weights = extract(make_tiny_vit(tmp_path / "vit", seed=5), images, tmp_path / "other.h5")
+    message = failing(command({**tiny, "val": other_weights}, tmp_path / "run"), 1)
+    assert "weights_sha256" in message
+    coarse = extract(tiny["weights"], images, tmp_path / "coarse.h5", "--layers", "every:2")
+    message = failing(command({**tiny, "val": coarse}, tmp_path / "run"), 1)
+    assert "layers" in message
+    only = {"train": coarse}
+    message = failing(command(only, tmp_path / "run", data=("train",)), 1)
+    assert "z_1" in message and "2, 4" in message
+
+
+def test_the_trainer_links_neither_backbone_nor_opencv():
+    libraries = subprocess.run(["ldd", tool("trainer")], capture_output=True, text=True,
+                               check=True).stdout
+    assert "torch_cpu" in libraries and "opencv" not in libraries
+    symbols = subprocess.run(["nm", "-C", tool("trainer")], capture_output=True, text=True,
+                             check=True).stdout
+    assert "last::Engine" in symbols and "last::Vit" not in symbols
