@@ -107,7 +107,8 @@ class StageKeeper {
 
   StageObserver observer() {
     return {[this](const StagePosition& position) { on_step(position); },
-            [this](const StagePosition& position) { on_epoch(position); }};
+            [this](const StagePosition& position) { on_epoch(position); },
+            [](int64_t) { check_interrupt(kHowToGoOn); }};
   }
 
  private:
@@ -191,8 +192,13 @@ std::vector<NetworkRow> Run::run_stage(const RunDirectory& directory, const std:
                   train_data, "), ", describe_device(compute_.device, compute_.threads)));
   train_from_checkpoint(directory, stage, banks, train, val);
   if (test != nullptr) {
-    log_info(concat("measuring ", test->data().size(), " test images"));
-    const auto accuracies = evaluate(banks, *test, options_.schedule.batch_size, compute_.device);
+    Progress progress("testing", "images", test->data().size());
+    const auto accuracies =
+        evaluate(banks, *test, options_.schedule.batch_size, compute_.device, [&](int64_t done) {
+          check_interrupt(kHowToGoOn);
+          progress.update(done);
+        });
+    progress.finish();
     for (size_t b = 0; b < banks.size(); ++b) {
       for (size_t k = 0; k < accuracies[b].size(); ++k) {
         banks[b].progress()[k].test_accuracy = accuracies[b][k];
@@ -287,10 +293,12 @@ void Run::print_plan() {
     }
     int64_t bytes = 0;
     for (const auto& [name, tensor] : bank.parameters().named()) bytes += tensor.numel() * 4;
+    const auto& network = bank.settings().front().network;
     std::cout << "  bank of " << bank.networks() << " x " << describe(bank.settings().front())
-              << " ..: " << format_size(static_cast<double>(4 * bytes))
-              << " of parameters, gradients and moments, " << format_duration(best)
-              << " per step\n";
+              << " ..: " << count_parameters(network, data_.backbone, bank.classes(0))
+              << " parameters each (" << count_parameters_without_head(network, data_.backbone)
+              << " without head), " << format_size(static_cast<double>(4 * bytes))
+              << " for all with gradients and moments, " << format_duration(best) << " per step\n";
     seconds += best;
   }
   const auto steps = static_cast<double>(batches * options_.schedule.epochs);

@@ -32,12 +32,14 @@ void count(const at::Tensor& predictions, const at::Tensor& labels,
 }  // namespace
 
 std::vector<std::vector<double>> evaluate(std::vector<Bank>& banks, FeatureSource& source,
-                                          int64_t batch_size, const c10::Device& device) {
+                                          int64_t batch_size, const c10::Device& device,
+                                          const std::function<void(int64_t)>& on_batch) {
   std::vector<std::vector<Tally>> tallies;
   for (const auto& bank : banks) tallies.emplace_back(bank.settings().size());
 
   BatchLoader loader(source, sequential_order(source.data()), batch_size, /*drop_last=*/false);
   LabelledBatch batch;
+  int64_t done = 0;
   while (loader.next(batch)) {
     const auto features = batch.features.to(device);
     for (size_t b = 0; b < banks.size(); ++b) {
@@ -48,6 +50,8 @@ std::vector<std::vector<double>> evaluate(std::vector<Bank>& banks, FeatureSourc
         network.seconds += seconds / static_cast<double>(banks[b].networks());
       }
     }
+    done += batch.labels.size(1);
+    on_batch(done);
   }
   std::vector<std::vector<double>> accuracies;
   for (size_t b = 0; b < banks.size(); ++b) {

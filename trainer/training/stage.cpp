@@ -15,9 +15,9 @@ std::vector<int64_t> views_of(const Dataset& data) {
 }
 
 void validate(std::vector<Bank>& banks, FeatureSource* val, bool due, const Schedule& schedule,
-              const c10::Device& device) {
+              const c10::Device& device, const std::function<void(int64_t)>& on_validation) {
   std::vector<std::vector<double>> accuracies;
-  if (due) accuracies = evaluate(banks, *val, schedule.batch_size, device);
+  if (due) accuracies = evaluate(banks, *val, schedule.batch_size, device, on_validation);
   for (size_t b = 0; b < banks.size(); ++b) {
     for (size_t k = 0; k < banks[b].progress().size(); ++k) {
       banks[b].progress()[k].val_accuracy =
@@ -47,7 +47,7 @@ void train_stage(std::vector<Bank>& banks, FeatureSource& train, FeatureSource* 
                  const Schedule& schedule, StagePosition position, const c10::Device& device,
                  const StageObserver& observer) {
   const auto views = views_of(train.data());
-  const int64_t batches = batches_per_epoch(train.data(), schedule);
+  batches_per_epoch(train.data(), schedule);  // an Error where there is not one
   const int64_t period =
       val == nullptr ? 0 : validation_period(train.data().size(), val->data().size());
   for (int64_t epoch = position.epoch; epoch < schedule.epochs; ++epoch) {
@@ -61,13 +61,12 @@ void train_stage(std::vector<Bank>& banks, FeatureSource& train, FeatureSource* 
       for (auto& bank : banks) {
         bank.step(features, labels, epoch, schedule.epochs, schedule.warmup_epochs);
       }
-      ++done;
-      if (done < batches) observer.on_step({epoch, done});
+      observer.on_step({epoch, ++done});
     }
     for (auto& bank : banks) bank.finish_epoch();
     const bool last_epoch = epoch + 1 == schedule.epochs;
     validate(banks, val, val != nullptr && (last_epoch || (epoch + 1) % period == 0), schedule,
-             device);
+             device, observer.on_validation);
     observer.on_epoch({epoch + 1, 0});
     observer.on_step({epoch + 1, 0});
   }

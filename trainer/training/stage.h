@@ -31,6 +31,8 @@ struct StageObserver {
   // After every epoch (position.batch = 0), before on_step's checkpoint of it. Networks whose
   // val_accuracy was measured in this epoch have it set, otherwise NaN.
   std::function<void(const StagePosition&)> on_epoch;
+  // During validation, with the number of samples done.
+  std::function<void(int64_t)> on_validation;
 };
 
 // Trains banks on one data set for all epochs of the schedule, every batch being read once for all
