@@ -120,8 +120,9 @@ def test_maps_equal_timm(tmp_path, photos, crop):
         for (path, _), digest in zip(some, store["image_digest"][:]):
             assert bytes(digest) == hashlib.sha256(path.read_bytes()).digest()
     for layer in range(13):
-        scale = np.abs(expected[:, layer]).mean()
-        assert np.abs(found[:, layer] - expected[:, layer]).max() < 1e-3 * scale, layer
+        error = np.abs(found[:, layer] - expected[:, layer])
+        assert error.max() < 1e-3 * expected[:, layer].std(), layer  # a few channels are huge
+        assert error.mean() < 1e-5 * expected[:, layer].std(), layer
 
 
 def test_fp16_store_is_the_rounded_fp32_one(tmp_path, pictures):
@@ -376,7 +377,7 @@ def test_max_pixels(tmp_path, pictures):
     (("--store", "int8"), 2, ("--store int8",)),
     (("--precision", "fp8"), 2, ("--precision fp8",)),
     (("--resize", "0"), 2, ("--resize 0",)),
-    (("--resize", "30"), 1, ("30",)),
+    (("--resize", "30"), 2, ("30x30", "16x16")),
     (("--crop", "center:20"), 2, ("--crop center:20", "--resize")),
     (("--interpolation", "cubic"), 2, ("--interpolation cubic",)),
     (("--mean", "1,2"), 2, ("--mean 1,2",)),
@@ -464,7 +465,7 @@ def test_inspect_and_verify(tmp_path, pictures):
 
 def test_model():
     report = json.loads(run("model", "--weights", need(WEIGHTS), "--json").stdout)
-    assert report["family"] == "timm" and report["config"]["depth"] == 12
+    assert report["family"] == "timm names" and report["config"]["depth"] == 12
     assert "timm" in run("model", "--weights", WEIGHTS).stdout
     assert run("model", "--weights", "absent").returncode == 1
 

@@ -1,0 +1,177 @@
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <unistd.h>
+
+#include <gtest/gtest.h>
+
+#include "common/error.h"
+#include "common/io/file.h"
+#include "extractor/commands/layers.h"
+#include "extractor/images/decode.h"
+#include "extractor/pipeline/bad_images.h"
+#include "extractor/pipeline/batch_loader.h"
+#include "extractor/pipeline/image_digests.h"
+#include "extractor/pipeline/row_plan.h"
+
+namespace last {
+namespace {
+
+namespace fs = std::filesystem;
+
+const std::string kPictures = std::string(LAST_SOURCE_DIR) + "/tests/extractor/images/references/";
+
+TEST(RowPlan, ShardsAreRunsOfWholeBatchesAndCoverEverything) {
+  for (const int64_t images : {1, 7, 8, 100}) {
+    for (const int64_t views : {1, 3}) {
+      const int64_t batches = (images * views + 3) / 4;
+      for (int64_t shards = 1; shards <= std::min<int64_t>(batches, 6); ++shards) {
+        int64_t row = 0;
+        for (int64_t shard = 0; shard < shards; ++shard) {
+          const RowPlan plan(images, views, 4, shard, shards);
+          EXPECT_EQ(plan.first_row(), row);
+          EXPECT_EQ(plan.first_row() % 4, 0);
+          EXPECT_GT(plan.rows(), 0);
+          EXPECT_EQ(plan.batch_end(plan.batches() - 1), plan.rows());
+          row += plan.rows();
+        }
+        EXPECT_EQ(row, images * views);
+      }
+      EXPECT_THROW(RowPlan(images, views, 4, 0, batches + 1), UsageError);
+    }
+  }
+}
+
+TEST(RowPlan, RowsCountFromTheShard) {
+  const RowPlan plan(10, 3, 4, 1, 2);  // 30 rows, 8 batches, the second half from row 16
+  EXPECT_EQ(plan.first_row(), 16);
+  EXPECT_EQ(plan.image_of(0), 5);
+  EXPECT_EQ(plan.view_of(0), 1);
+  EXPECT_EQ(plan.image_of(13), 9);
+  EXPECT_EQ(plan.view_of(13), 2);
+}
+
+class BatchLoaderTest : public testing::Test {
+ protected:
+  BatchLoaderTest() {
+    options_.preprocessing.width = options_.preprocessing.height = 8;
+    options_.max_pixels = kDefaultMaxPixels;
+    const char* names[] = {"rgb.png", "gray.jpg", "absent.png", "rgb.bmp", "rgba.png"};
+    for (int i = 0; i < 50; ++i) {
+      list_.ids.push_back(std::to_string(i));
+      list_.paths.push_back(kPictures + names[i % 5]);
+    }
+  }
+
+  // All batches, as one row of floats per row.
+  std::vector<std::vector<float>> load(const RowPlan& plan, std::vector<int64_t> batches) {
+    std::vector<std::vector<float>> rows;
+    BatchLoader loader(list_, plan, batches, options_);
+    size_t next = 0;
+    while (!loader.finished()) {
+      const auto batch = loader.next(10.0);
+      if (!batch) continue;
+      EXPECT_EQ(batch->first_row, plan.batch_begin(batches[next++]));
+      const auto* data = static_cast<const float*>(batch->pixels.data_ptr());
+      for (size_t i = 0; i < batch->images.size(); ++i) {
+        rows.emplace_back(data + i * 192, data + (i + 1) * 192);
+        reasons_.push_back(batch->images[i].bad_reason);
+        digests_.push_back(batch->images[i].digest);
+      }
+    }
+    return rows;
+  }
+
+  ImageList list_;
+  BatchLoader::Options options_;
+  std::vector<std::string> reasons_;
+  std::vector<Sha256Digest> digests_;
+};
+
+TEST_F(BatchLoaderTest, SameRowsWithAnyNumberOfThreads) {
+  options_.views = {3, Augmentation::kRandomResizedCropFlip, 5};
+  const RowPlan plan(50, 3, 16, 0, 1);
+  std::vector<int64_t> all;
+  for (int64_t batch = 0; batch < plan.batches(); ++batch) all.push_back(batch);
+  const auto one = load(plan, all);
+  ASSERT_EQ(one.size(), 150U);
+  options_.threads = 5;
+  EXPECT_EQ(load(plan, all), one);
+  // Any part of the batches gives the same rows.
+  const auto part = load(plan, {2, 9});
+  EXPECT_EQ(part[0], one[32]);
+  EXPECT_EQ(part.back(), one.back());
+}
+
+TEST_F(BatchLoaderTest, BadImagesAreZerosWithAReason) {
+  const RowPlan plan(50, 1, 5, 0, 1);
+  const auto rows = load(plan, {0});
+  EXPECT_EQ(reasons_[2], "no such file");
+  EXPECT_EQ(digests_[2], Sha256Digest{});
+  EXPECT_EQ(rows[2], std::vector<float>(192, 0.0F));
+  EXPECT_EQ(reasons_[0], "");
+  EXPECT_EQ(digests_[0], sha256_of_file(list_.paths[0]));
+  EXPECT_NE(rows[0], rows[2]);
+}
+
+TEST_F(BatchLoaderTest, CanBeDroppedAtAnyTime) {
+  const RowPlan plan(50, 1, 5, 0, 1);
+  options_.threads = 4;
+  for (int taken = 0; taken < 3; ++taken) {
+    BatchLoader loader(list_, plan, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, options_);
+    for (int i = 0; i < taken; ++i) loader.next(10.0);
+  }
+}
+
+TEST_F(BatchLoaderTest, ChangedImagesMakeAStoreStale) {
+  const RowPlan plan(50, 2, 8, 0, 1);
+  const auto right = [&](int64_t row) -> std::optional<Sha256Digest> {
+    if (plan.image_of(row) % 5 == 2) return Sha256Digest{};  // absent then and now
+    return sha256_of_file(list_.paths[static_cast<size_t>(plan.image_of(row))]);
+  };
+  EXPECT_NO_THROW(check_image_digests(list_, plan, 3, "a.h5", right));
+  const auto wrong = [&](int64_t row) -> std::optional<Sha256Digest> {
+    return row == 15 ? Sha256Digest{1} : right(row);
+  };
+  try {
+    check_image_digests(list_, plan, 3, "a.h5", wrong);
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("stale: the image \"7\""), std::string::npos);
+  }
+}
+
+TEST(BadImages, AreQuotedAndInOrderOfTheList) {
+  const fs::path folder = fs::temp_directory_path() / ("last_bad_" + std::to_string(getpid()));
+  fs::create_directories(folder);
+  const std::string path = bad_images_path((folder / "N.00001-of-00002.h5").string());
+  EXPECT_EQ(fs::path(path).filename(), "N.00001-of-00002.bad.csv");
+  BadImages bad;
+  bad.add(9, "c,\"d\".jpg", "two\nlines");
+  bad.add(3, "a b.jpg", "no such file");
+  bad.add(3, "a b.jpg", "no such file");
+  EXPECT_EQ(bad.count(), 2);
+  EXPECT_EQ(bad.first(), "a b.jpg: no such file");
+  bad.write(path);
+  EXPECT_EQ(read_text_file(path),
+            "path,reason\na b.jpg,no such file\n\"c,\"\"d\"\".jpg\",\"two\nlines\"\n");
+  BadImages().write(path);
+  EXPECT_FALSE(fs::exists(path));
+  fs::remove_all(folder);
+}
+
+TEST(Layers, FollowTheContract) {
+  using Layers = std::vector<int64_t>;
+  EXPECT_EQ(parse_layers("all", 3), (Layers{0, 1, 2, 3}));
+  EXPECT_EQ(parse_layers("every:3", 12), (Layers{0, 3, 6, 9, 12}));
+  EXPECT_EQ(parse_layers("12,0,6", 12), (Layers{0, 6, 12}));
+  for (const char* text :
+       {"", "every:5", "every:0", "every:x", "0,13", "-1", "3,3", "1,,2", "none"}) {
+    EXPECT_THROW(parse_layers(text, 12), UsageError) << text;
+  }
+  EXPECT_NO_THROW(parse_layers("every:5", 0));
+}
+
+}  // namespace
+}  // namespace last
