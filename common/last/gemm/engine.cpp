@@ -64,7 +64,9 @@ class GemmEngine final : public Engine {
                   bool keep_states) const;
   Parameters backward(const TokenMaps& maps, const Parameters& p, Forward& forward,
                       const at::Tensor& d_logits) const;
-  gemm::ModuleContext context() const { return {shape_, products_, options_.attention_max_bytes}; }
+  gemm::ModuleContext context() const {
+    return {shape_, products_, options_.attention, options_.attention_max_bytes};
+  }
 
   BankConfig config_;
   c10::Device device_;

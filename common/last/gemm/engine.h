@@ -15,8 +15,8 @@ namespace last {
 // has; on a CPU the fused engine is the faster one.
 //
 // Features and labels may lie on the CPU or on `device`; parameters and gradients lie on `device`.
-// The smallest error is an Error that names what doesn't fit (sizes, devices, labels above a
-// network's classes where the labels lie on the CPU).
+// An Error names what doesn't fit: sizes, devices, a label above a network's classes (looked
+// at only where the labels lie on the CPU).
 std::unique_ptr<Engine> make_gemm_engine(BankConfig config, c10::Device device,
                                          GemmOptions options = {});
 

@@ -8,6 +8,7 @@
 #include <ATen/ops/zeros.h>
 
 #include "common/last/gemm/attention.h"
+#include "common/last/gemm/fused_attention.h"
 
 namespace last::gemm {
 namespace {
@@ -23,6 +24,10 @@ at::Tensor relative_rstd(const at::Tensor& g, const at::Tensor& o, const at::Ten
 }
 
 }  // namespace
+
+bool ModuleContext::fused_attention(const c10::Device& device) const {
+  return attention == AttentionKernel::kFused && fused_attention_fits(device, shape.head_dim());
+}
 
 at::Tensor project_qkv(const at::Tensor& s, const at::Tensor& alpha, const at::Tensor& constant,
                        const Shape& shape) {
@@ -75,7 +80,9 @@ Activations modules_forward(const ModuleContext& context, const TokenMaps& maps,
     // O_i = concat_h softmax(Q_h K_h^T / sqrt(d)) V_h
     const auto constant = weights.qkv_constant.select(1, i);
     const auto qkv = project_qkv(s_rows, state.alpha, constant, shape);
-    const auto output = attention(qkv, context.attention_max_bytes);  // [K B h, d, n]
+    const auto output = context.fused_attention(qkv.device())
+                            ? fused_attention(qkv)
+                            : attention(qkv, context.attention_max_bytes);  // [K B h, d, n]
     const auto o_i = result.branches.narrow(1, i * s, s);
     o_i.narrow(1, 0, shape.rank)
         .view({networks, shape.rank, images, n})

@@ -4,6 +4,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "common/last/gemm/options.h"
 #include "common/last/gemm/products.h"
 #include "common/last/gemm/shape.h"
 #include "common/last/gemm/token_maps.h"
@@ -38,7 +39,10 @@ struct Activations {
 struct ModuleContext {
   const Shape& shape;
   const Products& products;
+  AttentionKernel attention;
   int64_t attention_max_bytes;
+
+  bool fused_attention(const c10::Device& device) const;
 };
 
 Activations modules_forward(const ModuleContext& context, const TokenMaps& maps,

@@ -4,6 +4,7 @@
 #include <ATen/ops/zeros.h>
 
 #include "common/last/gemm/attention.h"
+#include "common/last/gemm/fused_attention.h"
 #include "common/last/gemm/modules.h"
 
 namespace last::gemm {
@@ -18,8 +19,10 @@ at::Tensor qkv_backward(const ModuleContext& context, const at::Tensor& qkv, con
   const auto d_output = d_o.view({networks, shape.rank, images, n})
                             .transpose(1, 2)
                             .reshape({-1, shape.head_dim(), n});
-  return attention_backward(qkv, d_output, context.attention_max_bytes)
-      .view({3, networks, images, shape.rank, n})
+  const auto d_qkv = context.fused_attention(qkv.device())
+                         ? fused_attention_backward(qkv, d_output)
+                         : attention_backward(qkv, d_output, context.attention_max_bytes);
+  return d_qkv.view({3, networks, images, shape.rank, n})
       .permute({1, 0, 3, 2, 4});  // [K, 3, r, B, n]
 }
 

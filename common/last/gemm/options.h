@@ -13,12 +13,18 @@ namespace last {
 // On a CPU the last two round the operands and multiply in fp32: for comparison, not for speed.
 enum class ProductPrecision { kFp32, kTf32, kBf16, kFp16 };
 
+// Which kernels compute the attention.
+//   kProducts  batched products and a softmax: any device and size
+//   kFused     torch's fused kernels where they take the head dimension, else kProducts
+enum class AttentionKernel { kProducts, kFused };
+
 struct GemmOptions {
   ProductPrecision products = ProductPrecision::kFp32;
+  AttentionKernel attention = AttentionKernel::kProducts;
   // Scratch memory of one call: beyond it the bank is cut into chunks of networks, then of images.
   // The parameters, gradients and features that a caller holds are not counted.
   int64_t max_bytes = int64_t{4} << 30;
-  // Of these, for the attention's [n, n] matrices, which exist for some (network, image, head) at a
+  // Of these, for kProducts' [n, n] matrices, which exist for some (network, image, head) at a
   // time.
   int64_t attention_max_bytes = int64_t{256} << 20;
 };

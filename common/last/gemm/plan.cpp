@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/last/gemm/attention.h"
+#include "common/last/gemm/fused_attention.h"
 #include "common/last/gemm/shape.h"
 
 namespace last {
@@ -44,6 +45,18 @@ NetworkFloats network_floats(const gemm::Shape& shape, int64_t images, int64_t c
   return floats;
 }
 
+// `count` (network, image, head). The device isn't known here: the larger of the two kernels, where
+// the fused one may be used.
+int64_t attention_scratch(const gemm::Shape& shape, int64_t count, const GemmOptions& options) {
+  if (shape.modules() == 0) return 0;
+  const int64_t n = shape.tokens;
+  const int64_t products =
+      std::max(gemm::attention_bytes(1, n),
+               std::min(options.attention_max_bytes, gemm::attention_bytes(count, n)));
+  if (options.attention == AttentionKernel::kProducts) return products;
+  return std::max(products, gemm::fused_attention_bytes(count, n, shape.head_dim()));
+}
+
 }  // namespace
 
 int64_t gemm_bytes(const BankConfig& config, int64_t networks, int64_t images,
@@ -60,10 +73,7 @@ int64_t gemm_bytes(const BankConfig& config, int64_t networks, int64_t images,
       shape.blocks * (map * (half ? 2 : kFloatBytes) + images * shape.tokens * kFloatBytes);
   const int64_t making_maps = shape.blocks > 0 ? 2 * map * kFloatBytes : 0;
 
-  const int64_t count = shape.modules() > 0 ? networks * images * shape.heads : 0;
-  const int64_t one = gemm::attention_bytes(std::min<int64_t>(count, 1), shape.tokens);
-  const int64_t attention = std::max(
-      one, std::min(options.attention_max_bytes, gemm::attention_bytes(count, shape.tokens)));
+  const int64_t attention = attention_scratch(shape, networks * images * shape.heads, options);
   const int64_t modules = networks * network.modules * kFloatBytes + attention;
   const int64_t weights = networks * network.weights * kFloatBytes;
   return maps + networks * network.always * kFloatBytes + std::max({making_maps, modules, weights});

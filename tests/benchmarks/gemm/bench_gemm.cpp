@@ -1,7 +1,7 @@
 // Time per network and step (forward and backward) of the GEMM engine, beside the direct form.
 //   bench_gemm [--device cpu|cuda] [--precision fp32|tf32|bf16|fp16] [--backbone vit-ti|vit-b]
 //              [--networks 1,16,64,256] [--heads 1] [--rank 16] [--batch 32] [--max-gib 16]
-//              [--attention-mib 256] [--direct-networks 4] [--steps 5]
+//              [--attention products|fused] [--attention-mib 256] [--direct-networks 4] [--steps 5]
 
 #include <chrono>
 #include <cstdio>
@@ -41,6 +41,7 @@ Options parse_options(int argc, char** argv) {
                      {"rank", "16"},
                      {"batch", "32"},
                      {"max-gib", "16"},
+                     {"attention", "products"},
                      {"attention-mib", "256"},
                      {"direct-networks", "4"},
                      {"steps", "5"}};
@@ -130,6 +131,7 @@ void run(const Options& options) {
   const int64_t images = std::stoll(options.at("batch"));
   GemmOptions gemm_options;
   gemm_options.products = parse_precision(options.at("precision"));
+  if (options.at("attention") == "fused") gemm_options.attention = AttentionKernel::kFused;
   gemm_options.max_bytes = static_cast<int64_t>(std::stod(options.at("max-gib")) * (1 << 30));
   gemm_options.attention_max_bytes = std::stoll(options.at("attention-mib")) << 20;
   std::printf("%s, batch %ld, r %s, h %s, %s products, %s\n", options.at("backbone").c_str(),

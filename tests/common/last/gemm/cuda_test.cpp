@@ -27,9 +27,11 @@ class GemmEngineCudaTest : public testing::Test {
 TEST_F(GemmEngineCudaTest, FirstGradientsEqualTheReference) {
   for (const BankCase& bank : bank_cases()) {
     SCOPED_TRACE(bank.name);
-    const auto engine = make_gemm_engine(bank.config(), device_);
-    const auto step = run(*engine, bank, bank.all_active(), bank.parameters().to(device_));
-    expect_close(step, run_reference(bank, bank.all_active()), 1e-5);
+    for (const auto kernel : {AttentionKernel::kProducts, AttentionKernel::kFused}) {
+      const auto engine = make_gemm_engine(bank.config(), device_, {.attention = kernel});
+      const auto step = run(*engine, bank, bank.all_active(), bank.parameters().to(device_));
+      expect_close(step, run_reference(bank, bank.all_active()), 1e-5);
+    }
   }
 }
 

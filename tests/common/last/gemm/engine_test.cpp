@@ -22,6 +22,16 @@ TEST_P(GemmEngineTest, EqualsTheReference) {
 INSTANTIATE_TEST_SUITE_P(Options, GemmEngineTest, testing::ValuesIn(bank_cases()),
                          [](const auto& tested) { return tested.param.name; });
 
+TEST(GemmEngine, FusedAttentionGivesTheSame) {
+  for (const BankCase& bank : bank_cases()) {
+    SCOPED_TRACE(bank.name);
+    const auto engine =
+        make_gemm_engine(bank.config(), c10::kCPU, {.attention = AttentionKernel::kFused});
+    const auto step = run(*engine, bank, bank.all_active(), bank.parameters());
+    expect_close(step, run_reference(bank, bank.all_active()), 1e-5);
+  }
+}
+
 TEST(GemmEngine, LeavesInactiveNetworksAlone) {
   BankCase bank = bank_cases().front();
   bank.classes = {5, 3, 7, 2, 4};
