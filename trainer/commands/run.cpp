@@ -17,10 +17,11 @@
 #include "common/cli/version.h"
 #include "common/error.h"
 #include "trainer/commands/outcome.h"
+#include "trainer/commands/plan.h"
 #include "trainer/commands/run_data.h"
 #include "trainer/commands/run_directory.h"
 #include "trainer/commands/run_options.h"
-#include "trainer/data/memory.h"
+#include "trainer/commands/stage_keeper.h"
 #include "trainer/report/metrics_log.h"
 #include "trainer/training/checkpoint.h"
 
@@ -29,30 +30,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr char kHowToGoOn[] = "run the same command again to go on";
-
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-// The data of a run as sources of batches.
-struct Sources {
-  std::unique_ptr<FeatureSource> train, val, test;
-};
-
-Sources make_sources(const RunData& data, const RunOptions& options) {
-  const auto make = [&](const Dataset& set, bool resident) {
-    return set.size() > 0 ? std::make_unique<FeatureSource>(set, data.maps, resident) : nullptr;
-  };
-  const int64_t limit = options.memory > 0 ? options.memory : available_memory() / 2;
-  Sources sources{make(data.train, false), make(data.val, false), nullptr};
-  const int64_t bytes =
-      sources.train->total_bytes() + (sources.val ? sources.val->total_bytes() : 0);
-  const bool resident = bytes <= limit;
-  log_info(concat(format_size(static_cast<double>(bytes)), " of features, ",
-                  resident ? "held in memory" : "streamed from disk at every epoch"));
-  // The test set is read once: never resident.
-  return {make(data.train, resident), make(data.val, resident), make(data.test, false)};
 }
 
 class Run {
@@ -65,7 +44,7 @@ class Run {
         grid_(make_grid(options_.space, static_cast<int64_t>(data_.targets.size()))) {}
 
   int execute();
-  void print_plan();
+  void show_plan() const { print_plan(options_, data_, grid_, compute_); }
 
  private:
   nlohmann::json config() const;
@@ -92,71 +71,6 @@ nlohmann::json Run::config() const {
           {"data", data_.description},
           {"features", data_.features}};
 }
-
-// Says where training is, and saves it now and then and when it is interrupted.
-class StageKeeper {
- public:
-  StageKeeper(std::string path, std::vector<Bank>& banks, MetricsLog& log, int64_t batches,
-              const Schedule& schedule, const StagePosition& start, const std::string& label)
-      : path_(std::move(path)),
-        banks_(banks),
-        log_(log),
-        batches_(batches),
-        schedule_(schedule),
-        progress_(label, "steps", batches * schedule.epochs, steps(start)) {}
-
-  StageObserver observer() {
-    return {[this](const StagePosition& position) { on_step(position); },
-            [this](const StagePosition& position) { on_epoch(position); },
-            [](int64_t) { check_interrupt(kHowToGoOn); }};
-  }
-
- private:
-  int64_t steps(const StagePosition& position) const {
-    return position.epoch * batches_ + position.batch;
-  }
-
-  void on_step(const StagePosition& position) {
-    const bool done = position.epoch == schedule_.epochs;
-    const auto reason = done ? std::nullopt : interrupt_reason();
-    if (done || reason || seconds_since(saved_) > wait_) save(position);
-    progress_.update(steps(position), note_);
-    if (done) progress_.finish(note_);
-    if (reason) {
-      throw Interrupted(concat(*reason, " in epoch ", position.epoch + 1, " of ", schedule_.epochs,
-                               "; ", kHowToGoOn));
-    }
-  }
-
-  void on_epoch(const StagePosition& position) {
-    log_.append_epoch(banks_, position.epoch, schedule_.epochs, schedule_.warmup_epochs);
-    double best = -1;
-    for (const auto& bank : banks_) {
-      for (const auto& network : bank.progress()) best = std::max(best, network.val_accuracy);
-    }
-    if (best >= 0) note_ = concat("best val ", std::round(best * 100) / 100, " %");
-  }
-
-  void save(const StagePosition& position) {
-    const auto start = Clock::now();
-    save_checkpoint(path_, banks_, position, {{"metrics_bytes", log_.bytes()}});
-    saved_ = Clock::now();
-    // Large banks take long to write: never more than a twentieth of the time.
-    wait_ = std::max(kSecondsBetweenCheckpoints, 20 * seconds_since(start));
-  }
-
-  static constexpr double kSecondsBetweenCheckpoints = 30;
-
-  std::string path_;
-  std::vector<Bank>& banks_;
-  MetricsLog& log_;
-  int64_t batches_;
-  Schedule schedule_;
-  Progress progress_;
-  std::string note_;
-  Clock::time_point saved_ = Clock::now();
-  double wait_ = kSecondsBetweenCheckpoints;
-};
 
 std::string Run::checkpoint_file(const std::string& stage) const {
   return options_.run + "/checkpoints/" + stage + ".safetensors";
@@ -231,7 +145,7 @@ int Run::execute() {
     return kExitDone;
   }
   const auto start = Clock::now();
-  auto sources = make_sources(data_, options_);
+  auto sources = make_sources(data_, options_.memory);
   auto rows = run_stage(directory, "search", grid_, *sources.train, sources.val.get(),
                         options_.retrain ? nullptr : sources.test.get(), "train");
   auto choices = choose_per_method(rows, data_);
@@ -268,45 +182,6 @@ int Run::execute() {
   return kExitDone;
 }
 
-void Run::print_plan() {
-  auto sources = make_sources(data_, options_);
-  auto banks = make_banks(grid_, data_.targets, data_.backbone, compute_);
-  const int64_t batches = batches_per_epoch(data_.train, options_.schedule);
-  std::vector<Draw> order;
-  for (int64_t i = 0; i < options_.schedule.batch_size; ++i) order.push_back({i, 0});
-  FeatureSource few(data_.train, data_.maps, false);
-  BatchLoader loader(few, order, options_.schedule.batch_size, true);
-  LabelledBatch batch;
-  loader.next(batch);
-  const auto features = batch.features.to(compute_.device);
-  const auto labels = batch.labels.to(compute_.device);
-  double seconds = 0;
-  std::cout << grid_.size() << " networks, " << options_.schedule.epochs << " epochs of " << batches
-            << " steps of " << options_.schedule.batch_size << " images, "
-            << describe_device(compute_.device, compute_.threads) << "\n";
-  for (auto& bank : banks) {
-    double best = 1e30;  // of three, the first one warms caches up
-    for (int repetition = 0; repetition < 3; ++repetition) {
-      const auto start = Clock::now();
-      bank.step(features, labels, 0, options_.schedule.epochs, options_.schedule.warmup_epochs);
-      best = std::min(best, seconds_since(start));
-    }
-    int64_t bytes = 0;
-    for (const auto& [name, tensor] : bank.parameters().named()) bytes += tensor.numel() * 4;
-    const auto& network = bank.settings().front().network;
-    std::cout << "  bank of " << bank.networks() << " x " << describe(bank.settings().front())
-              << " ..: " << count_parameters(network, data_.backbone, bank.classes(0))
-              << " parameters each (" << count_parameters_without_head(network, data_.backbone)
-              << " without head), " << format_size(static_cast<double>(4 * bytes))
-              << " for all with gradients and moments, " << format_duration(best) << " per step\n";
-    seconds += best;
-  }
-  const auto steps = static_cast<double>(batches * options_.schedule.epochs);
-  std::cout << "about " << format_duration(seconds * steps) << " for training"
-            << (options_.retrain ? ", and the same share again for each retrained network" : "")
-            << "\n";
-}
-
 }  // namespace
 
 int trainer_run(const std::vector<std::string>& arguments) {
@@ -317,7 +192,7 @@ int trainer_run(const std::vector<std::string>& arguments) {
   const bool dry_run = options->dry_run;
   Run run(std::move(*options), std::move(data));
   if (!dry_run) return run.execute();
-  run.print_plan();
+  run.show_plan();
   return kExitDone;
 }
 

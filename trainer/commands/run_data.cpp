@@ -5,7 +5,9 @@
 #include <set>
 
 #include "common/cli/log.h"
+#include "common/cli/parse.h"
 #include "common/error.h"
+#include "trainer/data/memory.h"
 #include "trainer/data/split.h"
 
 namespace last {
@@ -103,6 +105,21 @@ RunData open_run_data(const RunOptions& options) {
                       {"test", describe_stores(groups[2])},
                       {"targets", targets}};
   return data;
+}
+
+Sources make_sources(const RunData& data, int64_t memory) {
+  const auto make = [&](const Dataset& set, bool resident) {
+    return set.size() > 0 ? std::make_unique<FeatureSource>(set, data.maps, resident) : nullptr;
+  };
+  const int64_t limit = memory > 0 ? memory : available_memory() / 2;
+  Sources sources{make(data.train, false), make(data.val, false), nullptr};
+  const int64_t bytes =
+      sources.train->total_bytes() + (sources.val ? sources.val->total_bytes() : 0);
+  const bool resident = bytes <= limit;
+  log_info(concat(format_size(static_cast<double>(bytes)), " of features, ",
+                  resident ? "held in memory" : "streamed from disk at every epoch"));
+  // The test set is read once: never resident.
+  return {make(data.train, resident), make(data.val, resident), make(data.test, false)};
 }
 
 }  // namespace last

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -28,5 +29,12 @@ struct RunData {
 
 // Prints the stores' warnings, and one for a class without training rows.
 RunData open_run_data(const RunOptions& options);
+
+// The data as sources of batches; val and test are null where there are none. Says whether the
+// features fit into memory (--memory) or are streamed.
+struct Sources {
+  std::unique_ptr<FeatureSource> train, val, test;
+};
+Sources make_sources(const RunData& data, int64_t memory);
 
 }  // namespace last

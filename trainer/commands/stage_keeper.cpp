@@ -1,0 +1,76 @@
+#include "trainer/commands/stage_keeper.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "common/cli/interrupt.h"
+#include "common/error.h"
+#include "trainer/report/number_text.h"
+#include "trainer/training/checkpoint.h"
+
+namespace last {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr double kSecondsBetweenCheckpoints = 30;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+}  // namespace
+
+StageKeeper::StageKeeper(std::string checkpoint, std::vector<Bank>& banks, MetricsLog& log,
+                         int64_t batches, const Schedule& schedule, const StagePosition& start,
+                         const std::string& label)
+    : checkpoint_(std::move(checkpoint)),
+      banks_(banks),
+      log_(log),
+      batches_(batches),
+      schedule_(schedule),
+      progress_(label, "steps", batches * schedule.epochs, steps(start)),
+      saved_(Clock::now()),
+      seconds_to_next_save_(kSecondsBetweenCheckpoints) {}
+
+StageObserver StageKeeper::observer() {
+  return {[this](const StagePosition& position) { on_step(position); },
+          [this](const StagePosition& position) { on_epoch(position); },
+          [](int64_t) { check_interrupt(kHowToGoOn); }};
+}
+
+int64_t StageKeeper::steps(const StagePosition& position) const {
+  return position.epoch * batches_ + position.batch;
+}
+
+void StageKeeper::on_step(const StagePosition& position) {
+  const bool done = position.epoch == schedule_.epochs;
+  const auto reason = done ? std::nullopt : interrupt_reason();
+  if (done || reason || seconds_since(saved_) > seconds_to_next_save_) save(position);
+  progress_.update(steps(position), note_);
+  if (done) progress_.finish(note_);
+  if (reason) {
+    throw Interrupted(concat(*reason, " in epoch ", position.epoch + 1, " of ", schedule_.epochs,
+                             "; ", kHowToGoOn));
+  }
+}
+
+void StageKeeper::on_epoch(const StagePosition& position) {
+  log_.append_epoch(banks_, position.epoch, schedule_.epochs, schedule_.warmup_epochs);
+  double best = -1;
+  for (const auto& bank : banks_) {
+    for (const auto& network : bank.progress()) best = std::max(best, network.val_accuracy);
+  }
+  if (best >= 0) note_ = "best val " + fixed(best, 2) + " %";
+}
+
+void StageKeeper::save(const StagePosition& position) {
+  const auto start = Clock::now();
+  save_checkpoint(checkpoint_, banks_, position, {{"metrics_bytes", log_.bytes()}});
+  saved_ = Clock::now();
+  // Large banks take long to write: never more than a twentieth of the time.
+  seconds_to_next_save_ = std::max(kSecondsBetweenCheckpoints, 20 * seconds_since(start));
+}
+
+}  // namespace last

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "common/cli/progress.h"
+#include "trainer/report/metrics_log.h"
+#include "trainer/training/stage.h"
+
+namespace last {
+
+// What the messages of interrupted work say.
+inline constexpr char kHowToGoOn[] = "run the same command again to go on";
+
+// Watches a stage: shows how far it is, logs every epoch, saves it now and then, at its end, and
+// when it is interrupted.
+class StageKeeper {
+ public:
+  // `batches` per epoch; what it refers to must outlive it.
+  StageKeeper(std::string checkpoint, std::vector<Bank>& banks, MetricsLog& log, int64_t batches,
+              const Schedule& schedule, const StagePosition& start, const std::string& label);
+
+  StageObserver observer();
+
+ private:
+  int64_t steps(const StagePosition& position) const;
+  void on_step(const StagePosition& position);
+  void on_epoch(const StagePosition& position);
+  void save(const StagePosition& position);
+
+  std::string checkpoint_;
+  std::vector<Bank>& banks_;
+  MetricsLog& log_;
+  int64_t batches_;
+  Schedule schedule_;
+  Progress progress_;
+  std::string note_;
+  std::chrono::steady_clock::time_point saved_;
+  double seconds_to_next_save_;
+};
+
+}  // namespace last
