@@ -28,7 +28,8 @@ at::Tensor TensorTaker::take(const std::string& name, const std::vector<int64_t>
          c10::toString(tensor.scalar_type()), " (a quantised checkpoint?)");
   }
   taken_.push_back(name);
-  return tensor.to(c10::ScalarType::Float);
+  // A copy: a run of days must not depend on pages of a file that someone may cut or replace.
+  return tensor.to(c10::ScalarType::Float, /*non_blocking=*/false, /*copy=*/true);
 }
 
 bool TensorTaker::any_block_has(const std::string& suffix) const {

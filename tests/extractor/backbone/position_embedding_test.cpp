@@ -32,7 +32,7 @@ INSTANTIATE_TEST_SUITE_P(, Resampling,
                            return test.param == "big-vision" ? "big_vision" : test.param;
                          });
 
-TEST(Resampling, AnUnchangedGridStays) {
+TEST(ResamplePositions, AnUnchangedGridStays) {
   const SafetensorsFile file(
       concat(LAST_SOURCE_DIR, "/tests/extractor/backbone/reference/positions.safetensors"));
   const at::Tensor positions = file.tensor("positions");
