@@ -19,7 +19,7 @@ readonly venv=$root/.venv
 readonly python=$venv/bin/python
 readonly build_packages=(
   ca-certificates ccache cmake g++ git ninja-build python3 python3-venv
-  libboost-program-options-dev libhdf5-dev libisal-dev libjpeg-dev libopencv-dev libssl-dev
+  libboost-program-options-dev libhdf5-dev libisal-dev libjpeg-dev libopencv-dev libpng-dev libssl-dev
   libzip-dev nlohmann-json3-dev)
 readonly test_packages=(
   clang-format clang-tidy hdf5-tools libbenchmark-dev libgtest-dev shellcheck)
