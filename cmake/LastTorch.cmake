@@ -22,4 +22,6 @@ target_link_libraries(last_torch INTERFACE ${LAST_TORCH_CPU_LIBRARY} ${LAST_C10_
                                            Threads::Threads)
 # RPATH, not RUNPATH: only the former is also searched for what libtorch itself needs.
 target_link_options(last_torch INTERFACE -Wl,--disable-new-dtags)
+# CMake leaves folders inside the source tree, such as .venv, out of installed programs by itself.
+list(APPEND CMAKE_INSTALL_RPATH ${last_torch_root}/lib)
 message(STATUS "libtorch: ${last_torch_root}")
