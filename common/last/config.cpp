@@ -114,6 +114,9 @@ void check_network_config(const NetworkConfig& config, const BackboneInfo& backb
   if (config.pool == Pool::kCls && !backbone.has_cls_token) {
     fail("pool = cls needs a cls token, and this backbone has none (use mean-patch)");
   }
+  if (config.pool == Pool::kMeanPatch && backbone.tokens <= backbone.prefix_tokens) {
+    fail("pool = mean-patch needs patch tokens, and this backbone has none");
+  }
   if (config.method == Method::kLinear) {
     if (map_index(backbone, backbone.depth) < 0) {
       fail("a linear probe needs the final map z_", backbone.depth, ", which is not stored");
