@@ -9,6 +9,7 @@
 #include "common/error.h"
 #include "common/last/fused/bank_view.h"
 #include "common/last/fused/batch.h"
+#include "common/last/fused/flush_subnormals.h"
 #include "common/last/fused/image_pass.h"
 #include "common/threads/thread_pool.h"
 
@@ -115,6 +116,7 @@ class FusedEngine final : public Engine {
   void for_images(const Features& features, const std::vector<int64_t>& networks, const Job& job) {
     Items items(features.batch, networks.size(), threads_.size());
     threads_.run([&](int thread) {
+      const FlushSubnormals flush;
       Worker& worker = *workers_[static_cast<size_t>(thread)];
       int64_t loaded = -1;
       for (Item item; items.next(item);) {
@@ -262,5 +264,10 @@ int64_t fused_bytes_per_thread(const NetworkConfig& network, const BackboneInfo&
 }
 
 std::string fused_instruction_set() { return fused::kernels().name; }
+
+std::string fused_bf16_instruction_set() {
+  const fused::Kernels* bf16 = fused::bf16_kernels();
+  return bf16 != nullptr ? bf16->name : fused_instruction_set();
+}
 
 }  // namespace last

@@ -19,8 +19,9 @@ namespace last {
 //   threads  at least 1
 std::unique_ptr<Engine> make_fused_engine(BankConfig config, int threads);
 
-// The same with the kernels of one instruction set: "avx512", "avx2" or "generic". Error if the
-// processor lacks it.
+// The same with the kernels of one instruction set: "avx512", "avx2" or "generic", in fp32; or
+// "amx_bf16", whose products round their factors to bf16 (sums, statistics, softmax and the streams
+// of n x D stay in fp32). Error if the processor lacks it.
 std::unique_ptr<Engine> make_fused_engine(BankConfig config, int threads,
                                           const std::string& instruction_set);
 
@@ -28,7 +29,9 @@ std::unique_ptr<Engine> make_fused_engine(BankConfig config, int threads,
 // an engine keeps one pooled row and the logits per image and network.
 int64_t fused_bytes_per_thread(const NetworkConfig& network, const BackboneInfo& backbone);
 
-// The instruction set that the engine's kernels use on this processor: "avx512", "avx2", "generic".
+// The best instruction set of this processor, for products in fp32: "avx512", "avx2", "generic";
+// and in bf16: "amx_bf16", or as for fp32 if the processor has no unit that makes bf16 faster.
 std::string fused_instruction_set();
+std::string fused_bf16_instruction_set();
 
 }  // namespace last

@@ -145,6 +145,8 @@ void ImagePass::backward_module(std::span<const ModuleView> modules,
     a.column_means = view.column_means;
     a.d_qkv = work_.d_qkv;
     a.input_factors = work_.input_factors;
+    a.first = strip == 0;
+    a.scratch = work_.backward;
     a.d_qkv_weight = work_.d_qkv_weight;
     if (module > 0) {
       a.stream_gradient = work_.stream_gradient + plan_.strip_offset(strip);
@@ -152,7 +154,6 @@ void ImagePass::backward_module(std::span<const ModuleView> modules,
       a.pool_gradient = last ? work_.pooled_gradient + d : nullptr;
       a.previous_attended = work_.modules[index - 1].attended;
       a.previous_up = modules[index - 1].up_weight + d;
-      a.first = strip == 0;
       a.d_attended = work_.d_attended;
       a.d_up = work_.d_up;
       a.d_up_bias = gradients[index - 1].up_bias == nullptr ? nullptr : work_.d_up_bias;

@@ -31,7 +31,7 @@ struct ForwardStrip {
   const float* column_means;  // [3r] mean over D of diag(gamma) [A_Q|A_K|A_V]
   bool first;                 // first strip: squares and qkv are overwritten
   float* squares;             // [rows, lanes of a vector], to be summed over the second axis
-  float* qkv;                 // x Wc [rows, qkv_stride]
+  float* qkv;                 // x Wc [lanes, qkv_stride]
 };
 
 // Backward through one strip of module j's input, then of module j-1's output:
@@ -51,6 +51,8 @@ struct BackwardStrip {
   const float* column_means;
   const float* d_qkv;          // E [rows, qkv_stride]
   const float* input_factors;  // c [rows] = rstd <E, y - shift> / D
+  bool first;                  // first strip of the module
+  void* scratch;               // backward_scratch() bytes, kept between the strips of a module
   float* d_qkv_weight;         // out [width, qkv_stride]: d loss / d (diag(gamma) A)
   // From here on only if there is a module j - 1 (previous_attended != nullptr).
   float* stream_gradient;      // G [rows, width]
@@ -58,9 +60,8 @@ struct BackwardStrip {
   const float* pool_gradient;  //   undefined; nullptr: G is in memory
   const float* previous_attended;
   const float* previous_up;
-  bool first;         // first strip: d_attended is overwritten
-  float* d_attended;  // d loss / d O_{j-1} [rows, rank_stride]
-  float* d_up;        // out [r rounded up to 4, 48]
+  float* d_attended;  // d loss / d O_{j-1} [lanes, rank_stride]; the first strip overwrites it
+  float* d_up;        // out [rank_stride, 48]
   float* d_up_bias;   // out [48] or nullptr
 };
 
@@ -141,9 +142,14 @@ struct Kernels {
 // Floats of scratch that the attention kernels need.
 long attention_scratch(const Shape& shape);
 
-// The best table for this processor.
+// Bytes of BackwardStrip::scratch.
+long backward_scratch(const Shape& shape);
+
+// The best table with fp32 products for this processor; and with bf16 products (fp32 sums,
+// statistics and softmax), nullptr if the processor has no unit for them.
 const Kernels& kernels();
-// By name ("avx512", "avx2", "generic"); nullptr if the processor lacks it.
+const Kernels* bf16_kernels();
+// By name ("amx_bf16", "avx512", "avx2", "generic"); nullptr if the processor lacks it.
 const Kernels* find_kernels(const char* name);
 
 }  // namespace last::fused

@@ -50,6 +50,7 @@ int64_t Workspace::lay_out(const Plan& plan, char* memory) {
   d_qkv = array(qkv_size);
   input_factors = array(s.lanes);
   attention = array(side_network ? attention_scratch(s) : 0);
+  backward = array(side_network ? backward_scratch(s) / 4 : 0);
   d_qkv_weight = array(static_cast<long>(kStrip) * s.qkv_stride);
   d_up = array(static_cast<long>(kMaxRank) * kStrip);
   d_up_bias = array(kStrip);

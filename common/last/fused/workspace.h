@@ -35,6 +35,7 @@ class Workspace {
   float* d_qkv;            // [lanes, qkv_stride]
   float* input_factors;    // [rows]
   float* attention;        // the attention kernels' scratch
+  float* backward;         // backward_strip's scratch
   float* d_qkv_weight;     // one strip's
   float* d_up;
   float* d_up_bias;

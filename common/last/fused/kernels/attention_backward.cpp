@@ -7,7 +7,7 @@
 namespace last::fused::LAST_ISA_NAMESPACE {
 namespace {
 
-constexpr int kQueries = 16;           // per pass
+constexpr int kQueries = 24;           // per pass
 constexpr int kChannels = kLanes / 4;  // 4 queries x kChannels sums fill one vector
 
 struct Head {
@@ -117,9 +117,13 @@ void query_gradient(const Shape& shape, const Head& head, int first, int query) 
     }
     float total[kLanes];
     store(total, sums(acc) * 0.6931471806f);
+    const int channels = shape.head_dim - c < kChannels ? shape.head_dim - c : kChannels;
     for (int i = 0; i < 4; ++i) {
-      for (int j = 0; j < kChannels && c + j < shape.head_dim; ++j) {
-        head.d_q[(query + i) * shape.qkv_stride + c + j] = total[i * kChannels + j];
+      float* out = head.d_q + (query + i) * shape.qkv_stride + c;
+      if (channels == kChannels) {
+        __builtin_memcpy(out, total + i * kChannels, sizeof(float) * kChannels);
+      } else {
+        for (int j = 0; j < channels; ++j) out[j] = total[i * kChannels + j];
       }
     }
   }

@@ -17,10 +17,11 @@ struct Head {
   float* scores;   // [tokens, N vectors]
 };
 
-// s[key] = <q, k_key> for N vectors of queries from `lane` on, keys key..key+K-1
-template <int N, int K>
+// s[key] = <q, k_key> for N vectors of queries from `lane` on, keys key..key+K-1; or, kShifted
+// being false, 2^s at once, which is added to `sums`.
+template <bool kShifted, int N, int K>
 [[gnu::always_inline]] inline void score(const Shape& shape, const Head& head, int lane, int key,
-                                         Vec (&maxima)[N]) {
+                                         Vec (&maxima)[N], Vec (&sums)[N]) {
   Vec s[K][N];
   clear(s);
   accumulate(s, head.k + key * shape.qkv_stride, shape.qkv_stride, 1, head.q_t + lane, shape.lanes,
@@ -29,8 +30,13 @@ template <int N, int K>
   for (int i = 0; i < K; ++i) {
 #pragma GCC unroll 16
     for (int j = 0; j < N; ++j) {
+      if constexpr (kShifted) {
+        maxima[j] = max(maxima[j], s[i][j]);
+      } else {
+        s[i][j] = exp2(s[i][j]);
+        sums[j] += s[i][j];
+      }
       store(head.scores + ((key + i) * N + j) * kLanes, s[i][j]);
-      maxima[j] = max(maxima[j], s[i][j]);
     }
   }
 }
@@ -51,18 +57,20 @@ template <int N, int C>
   }
 }
 
-template <int N>
+template <bool kShifted, int N>
 void attend(const Shape& shape, const Head& head, int lane) {
   Vec maxima[N], total[N], inverse[N];
   for (int j = 0; j < N; ++j) {
-    maxima[j] = broadcast(-3e38f);
+    maxima[j] = kShifted ? broadcast(-3e38f) : Vec{};
     total[j] = Vec{};
   }
   int key = 0;
-  for (; key + kKeys <= shape.tokens; key += kKeys) score<N, kKeys>(shape, head, lane, key, maxima);
-  for (; key < shape.tokens; ++key) score<N, 1>(shape, head, lane, key, maxima);
+  for (; key + kKeys <= shape.tokens; key += kKeys) {
+    score<kShifted, N, kKeys>(shape, head, lane, key, maxima, total);
+  }
+  for (; key < shape.tokens; ++key) score<kShifted, N, 1>(shape, head, lane, key, maxima, total);
   // p = 2^(s - max)
-  for (key = 0; key < shape.tokens; ++key) {
+  for (key = 0; kShifted && key < shape.tokens; ++key) {
 #pragma GCC unroll 16
     for (int j = 0; j < N; ++j) {
       float* p = head.scores + (key * N + j) * kLanes;
@@ -83,6 +91,38 @@ void attend(const Shape& shape, const Head& head, int lane) {
   for (; channel < shape.head_dim; ++channel) mix<N, 1>(shape, head, lane, channel, inverse);
 }
 
+template <bool kShifted>
+void attend_all(const Shape& shape, const Head& head, int wanted) {
+  int lane = 0;
+  for (; lane + 2 * kLanes <= wanted; lane += 2 * kLanes) attend<kShifted, 2>(shape, head, lane);
+  if (lane < wanted) attend<kShifted, 1>(shape, head, lane);
+}
+
+// Whether all |s| <= |q| |k| are so small that 2^s can neither overflow nor vanish: then the
+// softmax needs no maximum.
+bool scores_are_small(const Shape& shape, const Head& head, int wanted) {
+  constexpr float kLargest = 60;
+  Vec queries = {};
+  for (int lane = 0; lane < wanted; lane += kLanes) {
+    Vec square = {};
+    for (int c = 0; c < shape.head_dim; ++c) {
+      const Vec q = load(head.q_t + c * shape.lanes + lane);
+      square += q * q;
+    }
+    queries = max(queries, square);
+  }
+  float largest_query = 0, largest_key = 0;
+  for (int i = 0; i < kLanes; ++i)
+    largest_query = queries[i] > largest_query ? queries[i] : largest_query;
+  for (int key = 0; key < shape.tokens; ++key) {
+    const float* k = head.k + key * shape.qkv_stride;
+    float square = 0;
+    for (int c = 0; c < shape.head_dim; ++c) square += k[c] * k[c];
+    largest_key = square > largest_key ? square : largest_key;
+  }
+  return largest_query * largest_key < kLargest * kLargest;
+}
+
 }  // namespace
 
 // O = concat_h softmax(Q_h K_h^T / sqrt(d)) V_h
@@ -98,9 +138,11 @@ void attention_forward(const Shape& shape, const AttentionForward& a) {
     const Head head = {q_t + c * shape.lanes,       a.qkv + shape.rank + c,
                        a.qkv + 2 * shape.rank + c,  o_t + c * shape.lanes,
                        a.log_sum + h * shape.lanes, scores};
-    int lane = 0;
-    for (; lane + 2 * kLanes <= wanted; lane += 2 * kLanes) attend<2>(shape, head, lane);
-    if (lane < wanted) attend<1>(shape, head, lane);
+    if (scores_are_small(shape, head, wanted)) {
+      attend_all<false>(shape, head, wanted);
+    } else {
+      attend_all<true>(shape, head, wanted);
+    }
   }
   transpose_back(o_t, shape.lanes, wanted, shape.rank, 1, a.attended, shape.rank_stride);
 }

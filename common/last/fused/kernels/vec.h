@@ -60,10 +60,11 @@ inline float sum(Vec v) {
   return s[0];
 }
 
-// 2^x, relative error 1e-7; x is raised to -126, so very small results are not exact.
+// 2^x, relative error 1e-7; x is raised to -100, so that results (of masked keys, too) are neither
+// exact when they are very small nor subnormal, which would be slow.
 [[gnu::always_inline]] inline Vec exp2(Vec x) {
   const Vec magic = broadcast(12582912.f);  // 1.5 * 2^23: adding it rounds to an integer
-  x = max(x, broadcast(-126.f));
+  x = max(x, broadcast(-100.f));
   const Vec shifted = x + magic;
   const Vec f = x - (shifted - magic);  // in [-0.5, 0.5]
   // 2^f, minimax

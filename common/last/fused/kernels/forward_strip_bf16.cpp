@@ -1,0 +1,78 @@
+#include "common/last/fused/kernels/pack.h"
+#include "common/last/fused/kernels/table.h"
+#include "common/last/fused/kernels/tiles.h"
+
+// forward_strip.cpp with bf16 products; sums, statistics and D stay in fp32.
+namespace last::fused::LAST_ISA_NAMESPACE {
+namespace {
+
+constexpr int kBlock = 64;  // rows at a time
+constexpr int kDepth = 64;  // a strip's columns as the inner axis of a product
+
+// D += branch + bias (branch [rows, 48], nullptr for the first module);  x = P - mu + D;
+// squares += x^2
+void add_branch(const ForwardStrip& a, const float* branch, const float* bias, int begin, int end,
+                float* x) {
+  for (int row = begin; row < end; ++row) {
+    const Vec mean = broadcast(a.means[row]);
+    Vec squares = a.first ? Vec{} : load(a.squares + row * kLanes);
+    for (int c = 0; c < a.width; c += kLanes) {
+      const int at = row * a.width + c;
+      Vec v = load(a.prefix + at) - mean;
+      if (branch != nullptr) {
+        Vec d = load(branch + (row - begin) * kStrip + c) + load(bias + c);
+        if (!a.branch_is_zero) d += load(a.branch + at);
+        store(a.branch + at, d);
+        v += d;
+      }
+      if (a.dims - c < kLanes) {  // the padding must not count in the variance
+        for (int lane = a.dims - c > 0 ? a.dims - c : 0; lane < kLanes; ++lane) v[lane] = 0;
+      }
+      squares += v * v;
+      store(x + (row - begin) * kStrip + c, v);
+    }
+    store(a.squares + row * kLanes, squares);
+  }
+}
+
+}  // namespace
+
+void forward_strip(const Shape& shape, const ForwardStrip& a) {
+  alignas(64) float weight[kStrip * kMaxQkv];
+  alignas(64) float up[kMaxRank * kStrip];
+  alignas(64) float bias[kStrip];
+  alignas(64) uint16_t weight_pairs[kDepth * kMaxQkv];
+  alignas(64) uint16_t up_pairs[kMaxRank * kStrip];
+  alignas(64) uint16_t o_rows[kBlock * kMaxRank];
+  alignas(64) uint16_t x_rows[kBlock * kDepth];
+  alignas(64) float branch[kBlock * kStrip];
+  alignas(64) float x[kBlock * kStrip] = {};
+  const TileUnit unit;
+  pack_qkv(shape, a.width, a.dims, a.qkv_weight, a.norm_weight, a.column_means, weight);
+  to_pairs(weight, shape.qkv_stride, a.width, shape.qkv_stride, weight_pairs);
+  if (a.attended != nullptr) {
+    pack_up(shape, a.width, a.dims, a.up, up);
+    pack_bias(a.width, a.dims, a.up_bias, bias);
+    to_pairs(up, a.width, shape.rank, a.width, up_pairs);
+  }
+  const int rank_depth = round_up(shape.rank_stride, 32);
+  for (int begin = 0; begin < shape.rows; begin += kBlock) {
+    const int end = begin + kBlock < shape.rows ? begin + kBlock : shape.rows;
+    const int tiles = (end - begin + 15) / 16;
+    if (a.attended != nullptr) {
+      to_rows(a.attended + begin * shape.rank_stride, shape.rank_stride, 16 * tiles,
+              shape.rank_stride, o_rows, rank_depth);
+      multiply(o_rows, rank_depth, tiles, up_pairs, 2 * a.width, a.width / 16,
+               round_up(shape.rank, 32) / 32, true, branch, kStrip);
+    }
+    add_branch(a, a.attended == nullptr ? nullptr : branch, bias, begin, end, x);
+    for (int i = (end - begin) * kStrip; i < 16 * tiles * kStrip; ++i) x[i] = 0;
+    // qkv += x Wc
+    to_rows(x, kStrip, 16 * tiles, a.width, x_rows, kDepth);
+    multiply(x_rows, kDepth, tiles, weight_pairs, 2 * shape.qkv_stride, shape.qkv_stride / 16,
+             round_up(a.width, 32) / 32, a.first, a.qkv + begin * shape.qkv_stride,
+             shape.qkv_stride);
+  }
+}
+
+}  // namespace last::fused::LAST_ISA_NAMESPACE
