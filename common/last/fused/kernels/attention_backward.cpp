@@ -30,28 +30,50 @@ struct Head {
 template <int N>
 [[gnu::always_inline]] inline void probabilities(const Shape& shape, const Head& head, int first,
                                                  int query, int key) {
-  Vec s[4][N], dp[4][N];
+  Vec acc[4][N];
 #pragma GCC unroll 16
   for (int i = 0; i < 4; ++i) {
 #pragma GCC unroll 16
     for (int j = 0; j < N; ++j) {
-      s[i][j] = load(head.key_mask + key + j * kLanes) - head.log_sum[query + i];
-      dp[i][j] = broadcast(-head.delta[query + i]);
+      acc[i][j] = load(head.key_mask + key + j * kLanes) - head.log_sum[query + i];
     }
   }
-  accumulate(s, head.q + query * shape.qkv_stride, shape.qkv_stride, 1, head.k_t + key, shape.lanes,
-             shape.head_dim);
-  accumulate(dp, head.d_o + query * shape.rank_stride, shape.rank_stride, 1, head.v_t + key,
+  accumulate(acc, head.q + query * shape.qkv_stride, shape.qkv_stride, 1, head.k_t + key,
+             shape.lanes, shape.head_dim);
+  const int at = (query - first) * shape.lanes + key;
+#pragma GCC unroll 16
+  for (int i = 0; i < 4; ++i) {
+#pragma GCC unroll 16
+    for (int j = 0; j < N; ++j) {
+      store(head.p + at + i * shape.lanes + j * kLanes, exp2(acc[i][j]));
+      acc[i][j] = broadcast(-head.delta[query + i]);
+    }
+  }
+  accumulate(acc, head.d_o + query * shape.rank_stride, shape.rank_stride, 1, head.v_t + key,
              shape.lanes, shape.head_dim);
 #pragma GCC unroll 16
   for (int i = 0; i < 4; ++i) {
 #pragma GCC unroll 16
     for (int j = 0; j < N; ++j) {
-      const int at = (query - first + i) * shape.lanes + key + j * kLanes;
-      const Vec p = exp2(s[i][j]);
-      store(head.p + at, p);
-      store(head.ds + at, p * dp[i][j]);
+      const int here = at + i * shape.lanes + j * kLanes;
+      store(head.ds + here, load(head.p + here) * acc[i][j]);
     }
+  }
+}
+
+// The same for all keys, in groups of nearly equal size: a rest of one vector would wait for
+// itself.
+void all_probabilities(const Shape& shape, const Head& head, int first, int query) {
+  constexpr int kLargest = kLanes == 16 ? 4 : 3;
+  const int vectors = shape.lanes / kLanes;
+  const int groups = (vectors + kLargest - 1) / kLargest;
+  for (int g = 0; g < groups; ++g) {
+    const int begin = vectors * g / groups, size = vectors * (g + 1) / groups - begin;
+    const int key = begin * kLanes;
+    if (size == 1) probabilities<1>(shape, head, first, query, key);
+    if (size == 2) probabilities<2>(shape, head, first, query, key);
+    if (size == 3) probabilities<3>(shape, head, first, query, key);
+    if (size == 4) probabilities<kLargest>(shape, head, first, query, key);
   }
 }
 
@@ -133,9 +155,7 @@ void head_backward_pass(const Shape& shape, const Head& head, int query_rows) {
   for (int first = 0; first < query_rows; first += kQueries) {
     const int end = first + kQueries < query_rows ? first + kQueries : query_rows;
     for (int query = first; query < end; query += 4) {
-      for_columns(shape.lanes, [&](auto n, int key) {
-        probabilities<decltype(n)::value>(shape, head, first, query, key);
-      });
+      all_probabilities(shape, head, first, query);
       query_gradient(shape, head, first, query);
     }
     // dV = P^T dO,  dK = dS^T Q

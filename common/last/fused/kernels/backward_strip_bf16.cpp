@@ -50,6 +50,7 @@ void prepare(const Shape& shape, const BackwardStrip& a, const Rows& rows) {
 }
 
 // D -= branch + bias (kRebuild);  x = P - mu + D
+template <BackwardStrip::Branch kMode>
 void remove_branch(const BackwardStrip& a, const float* branch, const float* bias, int begin,
                    int end, float* x) {
   for (int row = begin; row < end; ++row) {
@@ -57,9 +58,9 @@ void remove_branch(const BackwardStrip& a, const float* branch, const float* bia
     for (int c = 0; c < a.width; c += kLanes) {
       const int at = row * a.width + c;
       Vec v = load(a.prefix + at) - mean;
-      if (a.branch_mode != BackwardStrip::Branch::kZero) {
+      if constexpr (kMode != BackwardStrip::Branch::kZero) {
         Vec d = load(a.branch + at);
-        if (a.branch_mode == BackwardStrip::Branch::kRebuild) {
+        if constexpr (kMode == BackwardStrip::Branch::kRebuild) {
           d -= load(branch + (row - begin) * kStrip + c) + load(bias + c);
           store(a.branch + at, d);
         }
@@ -145,7 +146,17 @@ void backward_strip(const Shape& shape, const BackwardStrip& a) {
       multiply(rows.o + static_cast<long>(begin) * rows.rank_depth, rows.rank_depth, tiles,
                up_pairs, 2 * a.width, columns, round_up(shape.rank, 32) / 32, true, g, kStrip);
     }
-    remove_branch(a, g, bias, begin, end, x);
+    switch (a.branch_mode) {
+      case BackwardStrip::Branch::kZero:
+        remove_branch<BackwardStrip::Branch::kZero>(a, g, bias, begin, end, x);
+        break;
+      case BackwardStrip::Branch::kKeep:
+        remove_branch<BackwardStrip::Branch::kKeep>(a, g, bias, begin, end, x);
+        break;
+      case BackwardStrip::Branch::kRebuild:
+        remove_branch<BackwardStrip::Branch::kRebuild>(a, g, bias, begin, end, x);
+        break;
+    }
     clear_rows(x, end - begin, kBlock);
     // d loss / d (diag(gamma) A) = x^T E, transposed
     to_pairs(x, kStrip, kBlock, a.width, block_pairs);

@@ -9,8 +9,8 @@ namespace {
 constexpr int kBlock = 64;  // rows at a time
 constexpr int kDepth = 64;  // a strip's columns as the inner axis of a product
 
-// D += branch + bias (branch [rows, 48], nullptr for the first module);  x = P - mu + D;
-// squares += x^2
+// D += branch + bias (branch [rows, 48]);  x = P - mu + D;  squares += x^2
+template <bool kWithBranch, bool kBranchIsZero>
 void add_branch(const ForwardStrip& a, const float* branch, const float* bias, int begin, int end,
                 float* x) {
   for (int row = begin; row < end; ++row) {
@@ -19,19 +19,27 @@ void add_branch(const ForwardStrip& a, const float* branch, const float* bias, i
     for (int c = 0; c < a.width; c += kLanes) {
       const int at = row * a.width + c;
       Vec v = load(a.prefix + at) - mean;
-      if (branch != nullptr) {
+      if constexpr (kWithBranch) {
         Vec d = load(branch + (row - begin) * kStrip + c) + load(bias + c);
-        if (!a.branch_is_zero) d += load(a.branch + at);
+        if constexpr (!kBranchIsZero) d += load(a.branch + at);
         store(a.branch + at, d);
         v += d;
-      }
-      if (a.dims - c < kLanes) {  // the padding must not count in the variance
-        for (int lane = a.dims - c > 0 ? a.dims - c : 0; lane < kLanes; ++lane) v[lane] = 0;
       }
       squares += v * v;
       store(x + (row - begin) * kStrip + c, v);
     }
     store(a.squares + row * kLanes, squares);
+  }
+}
+
+// The padding's columns hold -mu: they must not count in the variance, nor in products.
+void clear_padding(const ForwardStrip& a, int begin, int end, float* x) {
+  for (int row = begin; row < end; ++row) {
+    for (int c = a.dims; c < a.width; ++c) {
+      float& v = x[(row - begin) * kStrip + c];
+      a.squares[row * kLanes + c % kLanes] -= v * v;
+      v = 0;
+    }
   }
 }
 
@@ -65,7 +73,14 @@ void forward_strip(const Shape& shape, const ForwardStrip& a) {
       multiply(o_rows, rank_depth, tiles, up_pairs, 2 * a.width, a.width / 16,
                round_up(shape.rank, 32) / 32, true, branch, kStrip);
     }
-    add_branch(a, a.attended == nullptr ? nullptr : branch, bias, begin, end, x);
+    if (a.attended == nullptr) {
+      add_branch<false, false>(a, nullptr, nullptr, begin, end, x);
+    } else if (a.branch_is_zero) {
+      add_branch<true, true>(a, branch, bias, begin, end, x);
+    } else {
+      add_branch<true, false>(a, branch, bias, begin, end, x);
+    }
+    clear_padding(a, begin, end, x);
     for (int i = (end - begin) * kStrip; i < 16 * tiles * kStrip; ++i) x[i] = 0;
     // qkv += x Wc
     to_rows(x, kStrip, 16 * tiles, a.width, x_rows, kDepth);

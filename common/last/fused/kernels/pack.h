@@ -11,17 +11,15 @@ namespace last::fused::LAST_ISA_NAMESPACE {
 // out [width, qkv_stride] = gamma_d [A_Q|A_K|A_V]_d - column_means; zero in the padding.
 inline void pack_qkv(const Shape& shape, int width, int dims, const float* qkv_weight,
                      const float* norm_weight, const float* column_means, float* out) {
-  const int columns = 3 * shape.rank;
-  for (int d = 0; d < width; ++d) {
-    for (int c = 0; c < shape.qkv_stride; c += kLanes) {
-      Vec v = {};
-      if (d < dims) {
-        const int count = columns - c;
-        v = load_part(qkv_weight + d * columns + c, count) * norm_weight[d] -
-            load_part(column_means + c, count);
-      }
-      store(out + d * shape.qkv_stride + c, v);
+  const int columns = 3 * shape.rank, stride = shape.qkv_stride;
+  for (int c = 0; c < stride; c += kLanes) {
+    const int count = columns - c;
+    const Vec mean = load_part(column_means + c, count);
+    for (int d = 0; d < dims; ++d) {
+      store(out + d * stride + c,
+            load_part(qkv_weight + d * columns + c, count) * norm_weight[d] - mean);
     }
+    for (int d = dims; d < width; ++d) store(out + d * stride + c, Vec{});
   }
 }
 

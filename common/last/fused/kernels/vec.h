@@ -38,15 +38,22 @@ using UnalignedShortVec __attribute__((vector_size(kLanes * 2), aligned(2), may_
 [[gnu::always_inline]] inline Vec broadcast(float x) { return x - Vec{}; }
 
 // The first `count` floats, zero behind them; and back.
-inline Vec load_part(const float* p, int count) {
-  if (count >= kLanes) return load(p);
-  Vec v = {};
-  for (int i = 0; i < count; ++i) v[i] = p[i];
-  return v;
+[[gnu::noinline]] inline Vec load_few(const float* p, int count) {
+  float part[kLanes] = {};
+  for (int i = 0; i < count; ++i) part[i] = p[i];
+  return load(part);
 }
-inline void store_part(float* p, Vec v, int count) {
-  if (count >= kLanes) return store(p, v);
-  for (int i = 0; i < count; ++i) p[i] = v[i];
+[[gnu::noinline]] inline void store_few(float* p, Vec v, int count) {
+  float part[kLanes];
+  store(part, v);
+  for (int i = 0; i < count; ++i) p[i] = part[i];
+}
+[[gnu::always_inline]] inline Vec load_part(const float* p, int count) {
+  return __builtin_expect(count >= kLanes, 1) ? load(p) : load_few(p, count);
+}
+[[gnu::always_inline]] inline void store_part(float* p, Vec v, int count) {
+  if (__builtin_expect(count >= kLanes, 1)) return store(p, v);
+  store_few(p, v, count);
 }
 
 [[gnu::always_inline]] inline Vec max(Vec a, Vec b) { return a > b ? a : b; }
