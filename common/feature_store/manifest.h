@@ -57,9 +57,21 @@ void check_manifest(const Manifest& manifest, const std::string& place);
 // store, [256,256] now`; empty where they are equal.
 std::string first_difference(const nlohmann::json& stored, const nlohmann::json& now);
 
+// The same with other words behind the values than "in the store" and "now".
+std::string first_difference(const nlohmann::json& a, const nlohmann::json& b,
+                             const std::string& label_a, const std::string& label_b);
+
 // The first difference that keeps a run from going on with a store, in the same words; empty where
-// there is none. Of config["run"] only batch_size counts: it changes the features' last bits.
+// there is none. Of config["run"] only batch_size (it changes the features' last bits) and
+// max_pixels (it decides which images are bad) count.
 std::string first_difference(const Manifest& stored, const Manifest& now);
+
+// The first difference that keeps features of one store from standing in for those of another;
+// empty where one network can be trained on the first and used on the second. Images, labels, views
+// and config["run"] don't count.
+std::string feature_difference(const Manifest& a, const Manifest& b,
+                               const std::string& label_a = "in the first store",
+                               const std::string& label_b = "in the second");
 
 // A summary: sizes, types, labels with their class counts, configuration, hashes, shard.
 nlohmann::json to_json(const Manifest& manifest);

@@ -1,5 +1,8 @@
 #include <algorithm>
 #include <cstring>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "common/error.h"
 #include "common/feature_store/manifest.h"
@@ -9,122 +12,158 @@ namespace {
 
 using nlohmann::json;
 
-std::string difference(const std::string& what, const json& stored, const json& now) {
-  const auto text = [](const json& value) {
-    return value.is_discarded() ? std::string("absent")
-                                : value.dump(-1, ' ', false, json::error_handler_t::replace);
-  };
-  return concat(what, ": ", text(stored), " in the store, ", text(now), " now");
-}
+// Collects nothing but the first difference; what is compared after it is not even looked at.
+class Comparison {
+ public:
+  // What is said behind the values of both sides: "in the store", "now".
+  Comparison(std::string left, std::string right)
+      : left_label_(std::move(left)), right_label_(std::move(right)) {}
 
-std::string first_leaf(const std::string& path, const json& stored, const json& now) {
-  if (stored == now) return "";
-  if (!stored.is_object() || !now.is_object()) return difference(path, stored, now);
-  json keys = stored;  // sorted union of both
-  keys.update(now);
-  const json absent(json::value_t::discarded);
-  for (const auto& item : keys.items()) {
-    const auto left = stored.find(item.key());
-    const auto right = now.find(item.key());
-    const bool both = left != stored.end() && right != now.end();
-    const std::string leaf = path.empty() ? item.key() : path + "." + item.key();
-    if (!both) {
-      return difference(leaf, left == stored.end() ? absent : *left,
-                        right == now.end() ? absent : *right);
+  bool found() const { return !text_.empty(); }
+  const std::string& text() const { return text_; }
+
+  void leaves(const std::string& path, const json& left, const json& right) {
+    if (found() || left == right) return;
+    if (!left.is_object() || !right.is_object()) return differ(path, left, right);
+    json keys = left;  // sorted union of both
+    keys.update(right);
+    const json absent(json::value_t::discarded);
+    for (const auto& item : keys.items()) {
+      const auto a = left.find(item.key());
+      const auto b = right.find(item.key());
+      const std::string leaf = path.empty() ? item.key() : path + "." + item.key();
+      if (a == left.end() || b == right.end()) {
+        differ(leaf, a == left.end() ? absent : *a, b == right.end() ? absent : *b);
+      } else {
+        leaves(leaf, *a, *b);
+      }
     }
-    if (std::string found = first_leaf(leaf, *left, *right); !found.empty()) return found;
   }
-  return "";
-}
 
-template <class T>
-std::string compare(const std::string& what, const T& stored, const T& now) {
-  return stored == now ? "" : difference(what, stored, now);
-}
+  template <class T>
+  void values(const std::string& what, const T& left, const T& right) {
+    if (!found() && left != right) differ(what, left, right);
+  }
 
-// `place` names the row: the index alone, or the index and what it is about.
-template <class T>
-std::string compare_lists(const std::string& what, const std::vector<T>& stored,
-                          const std::vector<T>& now) {
-  if (stored.size() != now.size()) return difference(what, stored.size(), now.size());
-  const auto [left, right] = std::ranges::mismatch(stored, now);
-  if (left == stored.end()) return "";
-  return difference(concat(what, " ", left - stored.begin()), *left, *right);
-}
+  // `what` names an element up to its index.
+  template <class T>
+  void lists(const std::string& what, const std::vector<T>& left, const std::vector<T>& right) {
+    if (found()) return;
+    if (left.size() != right.size()) return differ(what, left.size(), right.size());
+    const auto [a, b] = std::ranges::mismatch(left, right);
+    if (a != left.end()) differ(concat(what, " ", a - left.begin()), *a, *b);
+  }
 
-std::string compare_tensors(const std::string& what, const at::Tensor& stored,
-                            const at::Tensor& now) {
-  const bool equal = stored.numel() == now.numel() &&
-                     std::memcmp(stored.data_ptr(), now.data_ptr(), stored.nbytes()) == 0;
-  return equal ? "" : what + ": other values in the store than now";
-}
+  void tensors(const std::string& what, const at::Tensor& left, const at::Tensor& right) {
+    if (found()) return;
+    const bool equal = left.numel() == right.numel() &&
+                       std::memcmp(left.data_ptr(), right.data_ptr(), left.nbytes()) == 0;
+    if (!equal) text_ = concat(what, ": other values ", left_label_, " than ", right_label_);
+  }
 
-std::string batch_size_difference(const json& stored, const json& now) {
-  const auto batch_size = [](const json& config) {
+ private:
+  void differ(const std::string& what, const json& left, const json& right) {
+    if (found()) return;
+    const auto text = [](const json& value) {
+      return value.is_discarded() ? std::string("absent")
+                                  : value.dump(-1, ' ', false, json::error_handler_t::replace);
+    };
+    text_ = concat(what, ": ", text(left), " ", left_label_, ", ", text(right), " ", right_label_);
+  }
+
+  std::string left_label_;
+  std::string right_label_;
+  std::string text_;
+};
+
+// Entries of config["run"] that change what a store holds: last bits, and which images are bad.
+void compare_run(Comparison& comparison, const json& left, const json& right) {
+  const auto value = [](const json& config, const char* key) {
     const auto run = config.find("run");
-    return run == config.end() || !run->is_object() ? json() : run->value("batch_size", json());
+    return run == config.end() || !run->is_object() ? json() : run->value(key, json());
   };
-  return compare("batch_size", batch_size(stored), batch_size(now));
+  for (const char* key : {"batch_size", "max_pixels"}) {
+    comparison.values(key, value(left, key), value(right, key));
+  }
+}
+
+void compare_shapes(Comparison& comparison, const Manifest& left, const Manifest& right) {
+  comparison.values("feature type", dtype_name(left.dtype), dtype_name(right.dtype));
+  comparison.values("layers", left.backbone.layers, right.backbone.layers);
+  comparison.values("tokens", left.backbone.tokens, right.backbone.tokens);
+  comparison.values("dim", left.backbone.dim, right.backbone.dim);
+}
+
+// All but what compare_shapes() covers, and the name.
+void compare_backbones(Comparison& comparison, const BackboneInfo& left,
+                       const BackboneInfo& right) {
+  comparison.values("weights SHA-256", left.weights_sha256, right.weights_sha256);
+  comparison.values("depth", left.depth, right.depth);
+  comparison.values("prefix tokens", left.prefix_tokens, right.prefix_tokens);
+  comparison.values("cls token", left.has_cls_token, right.has_cls_token);
+  comparison.values("grid height", left.grid_height, right.grid_height);
+  comparison.values("grid width", left.grid_width, right.grid_width);
+  comparison.values("norm eps", left.norm_eps, right.norm_eps);
+  comparison.tensors("norm weight", left.norm_weight, right.norm_weight);
+  comparison.tensors("norm bias", left.norm_bias, right.norm_bias);
+}
+
+void compare_labels(Comparison& comparison, const std::vector<LabelColumn>& left,
+                    const std::vector<LabelColumn>& right) {
+  comparison.values("label columns", left.size(), right.size());
+  for (size_t i = 0; i < left.size() && !comparison.found(); ++i) {
+    const std::string of = " of column \"" + left[i].name + "\"";
+    comparison.values("label column", left[i].name, right[i].name);
+    comparison.lists("class" + of, left[i].classes, right[i].classes);
+    comparison.lists("label" + of + ", row", left[i].labels, right[i].labels);
+  }
+}
+
+json features_without_views(const Manifest& manifest) {
+  json features = manifest.config.value("features", json());
+  if (features.is_object()) features.erase("views");
+  return features;
 }
 
 }  // namespace
 
 std::string first_difference(const json& stored, const json& now) {
-  return first_leaf("", stored, now);
+  return first_difference(stored, now, "in the store", "now");
+}
+
+std::string first_difference(const json& a, const json& b, const std::string& label_a,
+                             const std::string& label_b) {
+  Comparison comparison(label_a, label_b);
+  comparison.leaves("", a, b);
+  return comparison.text();
 }
 
 std::string first_difference(const Manifest& stored, const Manifest& now) {
-  std::string found;
-  // Assigns the first difference that is not empty; later ones are not even looked for.
-  const auto differs = [&](auto&& next) {
-    found = next();
-    return !found.empty();
-  };
-  const BackboneInfo& left = stored.backbone;
-  const BackboneInfo& right = now.backbone;
-  if (differs([&] { return first_leaf("", stored.config["features"], now.config["features"]); }) ||
-      differs([&] { return compare("shard count", stored.shard_count, now.shard_count); }) ||
-      differs([&] { return compare("shard index", stored.shard_index, now.shard_index); }) ||
-      differs([&] { return batch_size_difference(stored.config, now.config); }) || differs([&] {
-        return compare("feature type", dtype_name(stored.dtype), dtype_name(now.dtype));
-      }) ||
-      differs([&] { return compare("layers", left.layers, right.layers); }) ||
-      differs([&] { return compare("tokens", left.tokens, right.tokens); }) ||
-      differs([&] { return compare("dim", left.dim, right.dim); }) ||
-      differs([&] { return compare("rows", stored.rows, now.rows); }) ||
-      differs([&] { return compare_lists("image", stored.sample_ids, now.sample_ids); }) ||
-      differs([&] {
-        return compare("image list SHA-256", stored.image_list_sha256, now.image_list_sha256);
-      }) ||
-      differs([&] { return compare_lists("view of row", stored.views, now.views); }) ||
-      differs([&] { return compare("label columns", stored.labels.size(), now.labels.size()); })) {
-    return found;
-  }
-  for (size_t i = 0; i < stored.labels.size(); ++i) {
-    const LabelColumn& a = stored.labels[i];
-    const LabelColumn& b = now.labels[i];
-    const std::string of = " of column \"" + a.name + "\"";
-    if (differs([&] { return compare("label column", a.name, b.name); }) ||
-        differs([&] { return compare_lists("class" + of, a.classes, b.classes); }) ||
-        differs([&] { return compare_lists("label" + of + ", row", a.labels, b.labels); })) {
-      return found;
-    }
-  }
-  if (differs(
-          [&] { return compare("weights SHA-256", left.weights_sha256, right.weights_sha256); }) ||
-      differs([&] { return compare("backbone", left.name, right.name); }) ||
-      differs([&] { return compare("depth", left.depth, right.depth); }) ||
-      differs([&] { return compare("prefix tokens", left.prefix_tokens, right.prefix_tokens); }) ||
-      differs([&] { return compare("cls token", left.has_cls_token, right.has_cls_token); }) ||
-      differs([&] { return compare("grid height", left.grid_height, right.grid_height); }) ||
-      differs([&] { return compare("grid width", left.grid_width, right.grid_width); }) ||
-      differs([&] { return compare("norm eps", left.norm_eps, right.norm_eps); }) || differs([&] {
-        return compare_tensors("norm weight", left.norm_weight, right.norm_weight);
-      }) ||
-      differs([&] { return compare_tensors("norm bias", left.norm_bias, right.norm_bias); })) {
-    return found;
-  }
-  return compare("program", stored.created_by, now.created_by);
+  Comparison comparison("in the store", "now");
+  comparison.leaves("", stored.config.value("features", json()),
+                    now.config.value("features", json()));
+  comparison.values("shard count", stored.shard_count, now.shard_count);
+  comparison.values("shard index", stored.shard_index, now.shard_index);
+  compare_run(comparison, stored.config, now.config);
+  compare_shapes(comparison, stored, now);
+  comparison.values("rows", stored.rows, now.rows);
+  comparison.lists("image", stored.sample_ids, now.sample_ids);
+  comparison.values("image list SHA-256", stored.image_list_sha256, now.image_list_sha256);
+  comparison.lists("view of row", stored.views, now.views);
+  compare_labels(comparison, stored.labels, now.labels);
+  comparison.values("backbone", stored.backbone.name, now.backbone.name);
+  compare_backbones(comparison, stored.backbone, now.backbone);
+  comparison.values("program", stored.created_by, now.created_by);
+  return comparison.text();
+}
+
+std::string feature_difference(const Manifest& a, const Manifest& b, const std::string& label_a,
+                               const std::string& label_b) {
+  Comparison comparison(label_a, label_b);
+  comparison.leaves("", features_without_views(a), features_without_views(b));
+  compare_shapes(comparison, a, b);
+  compare_backbones(comparison, a.backbone, b.backbone);
+  return comparison.text();
 }
 
 }  // namespace last

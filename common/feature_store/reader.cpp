@@ -33,7 +33,8 @@ void check_belongs(const ShardReader& first, const ShardReader& other, int64_t i
          ", not the one that its name says; was it renamed?");
   }
   require_same(first, other, a.config_hash() == b.config_hash(),
-               first_difference(a.config["features"], b.config["features"]));
+               first_difference(a.config["features"], b.config["features"], "in the first shard",
+                                "in this one"));
   require_same(first, other, a.image_list_sha256 == b.image_list_sha256,
                "they come from different image lists");
   require_same(first, other,
@@ -175,6 +176,36 @@ StoreStatistics FeatureStoreReader::statistics() const {
     std[c] = static_cast<float>(std::sqrt(variance));
   }
   return joined;
+}
+
+std::string FeatureStoreReader::content_sha256() const {
+  Sha256 hash;
+  const auto add_number = [&](auto number) {
+    const auto value = static_cast<uint64_t>(number);
+    hash.update(&value, sizeof value);
+  };
+  const auto add_text = [&](const std::string& text) {
+    add_number(text.size());  // so that "ab", "c" is not "a", "bc"
+    hash.update(text.data(), text.size());
+  };
+  const auto add_rows = [&](auto member) {
+    for (const auto& shard : impl_->shards) {
+      const auto& values = shard->rows().*member;
+      hash.update(values.data(), values.size() * sizeof values[0]);
+    }
+  };
+  add_number(impl_->manifest.rows);
+  add_rows(&RowTable::states);
+  add_rows(&RowTable::digests);
+  add_rows(&RowTable::crcs);
+  add_number(impl_->manifest.labels.size());
+  for (const LabelColumn& column : impl_->manifest.labels) {
+    add_text(column.name);
+    add_number(column.classes.size());
+    for (const std::string& name : column.classes) add_text(name);
+    hash.update(column.labels.data(), column.labels.size() * sizeof(int32_t));
+  }
+  return to_hex(hash.finish());
 }
 
 void FeatureStoreReader::read_rows(std::span<const int64_t> rows, void* destination) const {

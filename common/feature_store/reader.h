@@ -41,6 +41,10 @@ class FeatureStoreReader {
   const std::vector<std::string>& warnings() const;
   StoreStatistics statistics() const;  // of one shard; for several, joined by their row counts
 
+  // SHA-256 over what the rows hold: states, image digests and CRCs, labels and class names. Equal
+  // for two stores with the same data, in however many shards.
+  std::string content_sha256() const;
+
   // Reads rows (indices into all rows) into `destination`, row_bytes() each, contiguous. An Error
   // names file, row, expected and found CRC of a damaged row; a bad image has no row to read.
   void read_rows(std::span<const int64_t> rows, void* destination) const;

@@ -35,6 +35,44 @@ TEST(Manifest, NamesTheFirstLeafThatDiffers) {
   EXPECT_EQ(first_difference(now, stored), "views: 2 in the store, absent now");
 }
 
+TEST(Manifest, NamesBothSidesAsAskedFor) {
+  EXPECT_EQ(first_difference({{"gap", 2}}, {{"gap", 3}}, "when training", "here"),
+            "gap: 2 when training, 3 here");
+}
+
+TEST(Manifest, NamesWhatKeepsFeaturesFromStandingInForOthers) {
+  const Manifest stored = example_manifest(5);
+  const auto difference = [&](auto change) {
+    Manifest other = example_manifest(5);
+    other.backbone.norm_weight = stored.backbone.norm_weight.clone();
+    change(other);
+    return feature_difference(stored, other);
+  };
+  EXPECT_EQ(feature_difference(stored, example_manifest(9)), "");
+  EXPECT_EQ(difference([](Manifest& m) { m.config["features"]["views"] = 3; }), "");
+  EXPECT_EQ(difference([](Manifest& m) { m.config["run"]["batch_size"] = 8; }), "");
+  EXPECT_EQ(difference([](Manifest& m) { m.labels[0].classes[1] = "Pflaumen"; }), "");
+  EXPECT_EQ(difference([](Manifest& m) { m.config["features"]["mean"] = 0.5; }),
+            "mean: absent in the first store, 0.5 in the second");
+  EXPECT_EQ(difference([](Manifest& m) { m.dtype = c10::ScalarType::Float; }),
+            "feature type: \"fp16\" in the first store, \"fp32\" in the second");
+  EXPECT_EQ(difference([](Manifest& m) { m.backbone.layers.pop_back(); }),
+            "layers: [0,2,4] in the first store, [0,2] in the second");
+  const std::vector<std::pair<std::string, void (*)(Manifest&)>> changes = {
+      {"tokens", [](Manifest& m) { ++m.backbone.tokens; }},
+      {"dim", [](Manifest& m) { ++m.backbone.dim; }},
+      {"prefix tokens", [](Manifest& m) { ++m.backbone.prefix_tokens; }},
+      {"cls token", [](Manifest& m) { m.backbone.has_cls_token = !m.backbone.has_cls_token; }},
+      {"depth", [](Manifest& m) { ++m.backbone.depth; }},
+      {"norm eps", [](Manifest& m) { m.backbone.norm_eps = 1e-3; }},
+      {"norm weight", [](Manifest& m) { m.backbone.norm_weight.data_ptr<float>()[5] = 9; }},
+      {"norm bias", [](Manifest& m) { m.backbone.norm_bias = m.backbone.norm_weight; }},
+      {"weights SHA-256", [](Manifest& m) { m.backbone.weights_sha256 = "00"; }}};
+  for (const auto& [what, change] : changes) {
+    EXPECT_TRUE(difference(change).starts_with(what + ": ")) << what << ": " << difference(change);
+  }
+}
+
 TEST(Manifest, NamesDifferencesOutsideTheConfiguration) {
   const Manifest stored = example_manifest(5);
   const auto difference = [&](auto change) {
@@ -47,6 +85,8 @@ TEST(Manifest, NamesDifferencesOutsideTheConfiguration) {
   EXPECT_EQ(difference([](Manifest& m) { m.config["run"]["device"] = "cuda"; }), "");
   EXPECT_EQ(difference([](Manifest& m) { m.config["run"]["batch_size"] = 8; }),
             "batch_size: 4 in the store, 8 now");
+  EXPECT_EQ(difference([](Manifest& m) { m.config["run"]["max_pixels"] = 9; }),
+            "max_pixels: null in the store, 9 now");
   EXPECT_EQ(difference([](Manifest& m) { m.shard_count = 2; }),
             "shard count: 1 in the store, 2 now");
   EXPECT_EQ(difference([](Manifest& m) { m = example_manifest(6); }),

@@ -57,6 +57,30 @@ TEST(Reader, RefusesRowsThatHaveNoFeatures) {
   EXPECT_NE(error_of([&] { reader.read_row(-1); }).find("no row -1"), std::string::npos);
 }
 
+TEST(Reader, HashesWhatTheRowsHold) {
+  const TemporaryFolder folder;
+  const auto content = [&](const std::string& name, auto change) {
+    Manifest manifest = example_manifest(3);
+    change(manifest);
+    FeatureStoreWriter writer(folder / name, manifest);
+    testing::write_example_rows(writer, 0, 3);
+    writer.finish();
+    return FeatureStoreReader(folder / name).content_sha256();
+  };
+  const std::string expected = content("a.h5", [](Manifest&) {});
+  EXPECT_EQ(expected.size(), 64u);
+  EXPECT_EQ(content("b.h5", [](Manifest& m) { m.config["run"]["device"] = "cuda"; }), expected);
+  EXPECT_NE(content("c.h5", [](Manifest& m) { m.labels[0].labels[1] = 2; }), expected);
+  EXPECT_NE(content("d.h5", [](Manifest& m) { m.labels[0].classes[1] = "Pflaumen"; }), expected);
+  EXPECT_NE(content("e.h5", [](Manifest& m) { m.dtype = c10::ScalarType::Float; }), expected);
+  FeatureStoreWriter writer(folder / "f.h5", example_manifest(3));
+  testing::write_example_rows(writer, 0, 2);
+  const auto row = testing::example_row(example_manifest(3), 2);
+  writer.write_row(2, row.data(), testing::example_digest(7));
+  writer.finish();
+  EXPECT_NE(FeatureStoreReader(folder / "f.h5").content_sha256(), expected);
+}
+
 TEST(Reader, ServesSeveralThreads) {
   const TemporaryFolder folder;
   const Manifest manifest = example_manifest(64);

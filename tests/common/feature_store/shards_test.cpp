@@ -68,6 +68,7 @@ TEST_F(ThreeShards, AreReadAsOneStore) {
   EXPECT_EQ(first_difference(manifest, whole), "");
   EXPECT_EQ(joined.shard_files().size(), 3u);
   EXPECT_EQ(joined.stored_rows(), single.stored_rows());
+  EXPECT_EQ(joined.content_sha256(), single.content_sha256());
   for (const int64_t row : joined.stored_rows()) {
     EXPECT_EQ(joined.image_digest(row), testing::example_digest(row));
     const at::Tensor maps = joined.read_row(row);
