@@ -293,6 +293,96 @@ def test_stores_of_different_features_are_refused(tiny, tmp_path):
     assert "z_1" in message and "2, 4" in message
 
 
+def test_a_diverged_retrained_network_does_not_lose_the_run(tiny, tmp_path):
+    run = tmp_path / "run"
+    # The rate is so high that some seeds survive the search and others do not.
+    for rate in ("30", "100", "300"):
+        result = subprocess.run(
+            command(tiny, run / rate, "--target", "corner", "--learning-rate", f"1e-3,{rate}",
+                    "--retrain", "train+val", "--retrain-seeds", "2,0,1"),
+            capture_output=True, text=True, check=False)
+        assert result.returncode == 0, result.stderr
+        table = pandas.read_csv(run / rate / "networks.csv")
+        retrained = table[(table.stage == "retrain") & (table.status == "ok")]
+        training = description(run / rate / "best.corner.safetensors")["training"]
+        assert training["seed"] == retrained.seed.min()
+
+
+def test_every_network_diverged(tiny, tmp_path):
+    run = tmp_path / "run"
+    message = failing(command(tiny, run, "--target", "corner", "--learning-rate", "1e38"), 1)
+    assert "every network diverged" in message
+    assert list(pandas.read_csv(run / "networks.csv").status) == ["diverged"]
+    assert not (run / "best.corner.safetensors").exists()
+
+
+def test_a_network_that_dies_in_its_last_step_is_not_ok(tiny, tmp_path):
+    run = tmp_path / "run"
+    # One step per epoch, one epoch: the only loss is measured before the update that destroys it.
+    subprocess.run(command(tiny, run, "--target", "corner", "--learning-rate", "1e38", "--epochs",
+                           "1", "--warmup-epochs", "0", "--batch-size", "96"), check=False,
+                   capture_output=True)
+    assert list(pandas.read_csv(run / "networks.csv").status) == ["diverged"]
+
+
+@pytest.mark.parametrize("option", [
+    ["--data-seed", "1"], ["--label-smoothing", "0.2"], ["--head-learning-rate-scale", "5"],
+    ["--warmup-epochs", "2"], ["--pool", "mean-all"], ["--weight-decay", "1"], ["--heads", "2"],
+    ["--norm", "trainable"], ["--biases", "on"], ["--variant", "b"], ["--seed", "1"],
+    ["--bias-correction", "off"], ["--learning-rate", "2e-3"], ["--epochs", "5"],
+    ["--batch-size", "32"],
+])
+def test_every_training_option_changes_the_network(tiny, tmp_path_factory, tmp_path, option):
+    usual = tmp_path_factory.getbasetemp() / "usual"
+    if not usual.exists():
+        train(tiny, usual, "--target", "corner", data=("train",))
+    train(tiny, tmp_path / "run", "--target", "corner", *option, data=("train",))
+    first = tensors(usual / "networks" / "0.safetensors")
+    second = tensors(tmp_path / "run" / "networks" / "0.safetensors")
+    assert any(not torch.equal(first[name], second[name]) for name in ("head.weight",))
+
+
+def test_quiet_prints_the_result_only(tiny, tmp_path):
+    result = train(tiny, tmp_path / "run", "--quiet", "--target", "corner", "--device", "cpu")
+    assert result.stderr == "" and "corner" in result.stdout
+
+
+def test_a_finished_run_prints_its_table_again(tiny, tmp_path):
+    first = train(tiny, tmp_path / "run", "--target", "corner")
+    assert train(tiny, tmp_path / "run", "--target", "corner").stdout == first.stdout
+
+
+def test_other_images_under_the_same_list_are_another_run(tiny, tmp_path):
+    from conftest import draw_images, extract
+    stores = {}
+    for seed in (7, 8):
+        folder = tmp_path / str(seed)
+        images = draw_images(folder, "train", 40, seed)
+        lines = images.read_text().splitlines()  # the same labels over other images
+        images.write_text("\n".join([lines[0]] + [f"train/{i:03}.png,{i % 4},red"
+                                                  for i in range(40)]) + "\n")
+        stores[seed] = {"train": extract(tiny["weights"], images, folder / "train.h5")}
+    train(stores[7], tmp_path / "run", "--target", "corner", data=("train",))
+    message = failing(command(stores[8], tmp_path / "run", "--target", "corner", data=("train",)), 1)
+    assert "content_sha256" in message
+
+
+def test_images_that_are_trained_on_and_tested_on_are_a_warning(tiny, tmp_path):
+    result = train({**tiny, "test": tiny["train"]}, tmp_path / "run", "--target", "corner")
+    assert "96 of 96 different images of --test are in --train" in result.stderr
+
+
+def test_a_column_of_identifiers_is_refused(tiny, tmp_path):
+    from conftest import draw_images, extract
+    images = draw_images(tmp_path, "train", 20, 3)
+    images.write_text("path,id,corner\n" + "\n".join(
+        f"train/{i:03}.png,{9000000 + i},{i % 4}" for i in range(20)) + "\n")
+    store = {"train": extract(tiny["weights"], images, tmp_path / "train.h5")}
+    message = failing(command(store, tmp_path / "run", data=("train",)), 1)
+    assert "identifier" in message and "--target" in message
+    train(store, tmp_path / "run", "--target", "corner", data=("train",))
+
+
 def test_the_trainer_links_neither_backbone_nor_opencv():
     libraries = subprocess.run(["ldd", tool("trainer")], capture_output=True, text=True,
                                check=True).stdout

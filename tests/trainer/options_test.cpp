@@ -70,7 +70,7 @@ TEST(RunOptions, SingleValuesReachTheSchedule) {
   EXPECT_EQ(o.schedule.batch_size, 16);
   EXPECT_EQ(o.schedule.data_seed, 9);
   EXPECT_EQ(o.threads, 1);
-  EXPECT_EQ(o.memory, int64_t{2} << 30);
+  EXPECT_EQ(*o.memory, int64_t{2} << 30);
   EXPECT_EQ(*o.time_limit, 7200);
   EXPECT_EQ(o.val_fraction, 0.25);
   EXPECT_EQ(o.targets, (std::vector<std::string>{"x", "y"}));
@@ -122,6 +122,7 @@ TEST(RunOptions, RefusesWhatCannotBeMeant) {
       {{"--memory", "many"}, "--memory"},
       {{"--time-limit", "soon"}, "--time-limit"},
       {{"--learning-rte", "1"}, "did you mean --learning-rate"},
+      {{"--val", "v.h5,v.h5"}, "twice"},
       {{"stray"}, "without an option name"},
   };
   for (const auto& [arguments, part] : cases) {

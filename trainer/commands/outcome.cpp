@@ -1,17 +1,13 @@
 #include "trainer/commands/outcome.h"
 
 #include <algorithm>
-#include <cmath>
 #include <map>
 
 #include "common/last/network_file.h"
+#include "trainer/training/json_number.h"
 
 namespace last {
 namespace {
-
-nlohmann::json number(double value) {
-  return std::isfinite(value) ? nlohmann::json(value) : nlohmann::json(nullptr);
-}
 
 nlohmann::json describe_training(const NetworkRow& row) {
   return {{"network", row.setting.index},
@@ -23,10 +19,8 @@ nlohmann::json describe_training(const NetworkRow& row) {
           {"label_smoothing", row.setting.label_smoothing},
           {"seed", row.setting.seed},
           {"epochs", row.epochs},
-          {"val_accuracy", number(row.progress.val_accuracy)}};
+          {"val_accuracy", json_number(row.progress.val_accuracy)}};
 }
-
-bool is_candidate(const NetworkRow& row) { return row.progress.status == NetworkStatus::kOk; }
 
 }  // namespace
 
@@ -48,66 +42,6 @@ std::vector<NetworkRow> network_rows(const std::vector<Bank>& banks, const RunDa
     return a.setting.index < b.setting.index;
   });
   return rows;
-}
-
-std::vector<TargetChoice> choose_per_method(const std::vector<NetworkRow>& rows,
-                                            const RunData& data) {
-  std::vector<TargetChoice> choices;
-  for (int64_t target = 0; target < static_cast<int64_t>(data.targets.size()); ++target) {
-    for (const Method method : {Method::kLinear, Method::kLast}) {
-      std::vector<NetworkRow> members;
-      std::vector<Candidate> candidates;
-      for (const auto& row : rows) {
-        if (row.setting.target != target || row.setting.network.method != method) continue;
-        if (!is_candidate(row)) continue;
-        members.push_back(row);
-        candidates.push_back({row.setting, row.progress.val_accuracy, row.parameters});
-      }
-      const bool validated =
-          std::none_of(candidates.begin(), candidates.end(),
-                       [](const Candidate& c) { return std::isnan(c.val_accuracy); });
-      const bool one_setting =
-          std::all_of(candidates.begin(), candidates.end(), [&](const Candidate& c) {
-            return same_but_for_seed(c.setting, candidates.front().setting);
-          });
-      if (candidates.empty() || (!validated && !one_setting)) continue;
-      const auto choice = choose_best(candidates);
-      TargetChoice chosen{target, *choice, {}};
-      for (const int64_t member : choice->members) {
-        chosen.rows.push_back(members[static_cast<size_t>(member)]);
-      }
-      choices.push_back(std::move(chosen));
-    }
-  }
-  return choices;
-}
-
-const TargetChoice* best_of_target(const std::vector<TargetChoice>& choices, int64_t target) {
-  const TargetChoice* best = nullptr;
-  size_t count = 0;
-  for (const auto& choice : choices) {
-    if (choice.target != target) continue;
-    ++count;
-    const double accuracy = choice.choice.mean_val_accuracy;
-    if (best == nullptr || accuracy > best->choice.mean_val_accuracy) best = &choice;
-  }
-  // Two methods and nothing to compare them by.
-  if (count > 1 && std::isnan(best->choice.mean_val_accuracy)) return nullptr;
-  return best;
-}
-
-std::vector<Setting> retrain_settings(const std::vector<TargetChoice>& choices,
-                                      const std::vector<int64_t>& seeds, int64_t first_index) {
-  std::vector<Setting> settings;
-  for (const auto& choice : choices) {
-    for (const int64_t seed : seeds) {
-      Setting setting = choice.choice.setting;
-      setting.seed = seed;
-      setting.index = first_index + static_cast<int64_t>(settings.size());
-      settings.push_back(setting);
-    }
-  }
-  return settings;
 }
 
 void export_networks(const std::vector<Bank>& banks, const std::vector<NetworkRow>& rows,

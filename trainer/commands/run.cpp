@@ -2,11 +2,10 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
-#include <filesystem>
 #include <iostream>
 #include <memory>
-#include <numeric>
+
+#include <torch/headeronly/version.h>
 
 #include "common/cli/device.h"
 #include "common/cli/interrupt.h"
@@ -16,6 +15,7 @@
 #include "common/cli/progress.h"
 #include "common/cli/version.h"
 #include "common/error.h"
+#include "trainer/commands/choices.h"
 #include "trainer/commands/outcome.h"
 #include "trainer/commands/plan.h"
 #include "trainer/commands/run_data.h"
@@ -23,6 +23,7 @@
 #include "trainer/commands/run_options.h"
 #include "trainer/commands/stage_keeper.h"
 #include "trainer/report/metrics_log.h"
+#include "trainer/report/summary.h"
 #include "trainer/training/checkpoint.h"
 
 namespace last {
@@ -32,6 +33,17 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// Reads features that are held in memory beforehand, so that it is seen and can be interrupted.
+void load_resident(FeatureSource& source) {
+  if (!source.resident() || source.loaded()) return;
+  Progress progress("loading features", "rows", source.data().total_rows());
+  source.load([&](int64_t done) {
+    check_interrupt(kHowToGoOn);
+    progress.update(done);
+  });
+  progress.finish();
 }
 
 class Run {
@@ -56,6 +68,9 @@ class Run {
                                     const std::string& train_data);
   void train_from_checkpoint(const RunDirectory& directory, const std::string& stage,
                              std::vector<Bank>& banks, FeatureSource& train, FeatureSource* val);
+  // Trains the choices again on train and val; their rows become the retrained networks'.
+  std::vector<NetworkRow> retrain(const RunDirectory& directory, Sources& sources,
+                                  std::vector<TargetChoice>& choices);
   void publish_best(const RunDirectory& directory, const std::vector<TargetChoice>& choices) const;
 
   RunOptions options_;
@@ -69,7 +84,14 @@ nlohmann::json Run::config() const {
   return {{"program", concat("trainer ", kVersion)},
           {"options", resolved_options(options_)},
           {"data", data_.description},
-          {"features", data_.features}};
+          {"features", data_.features},
+          {"machine",
+           {{"device", compute_.device.str()},
+            {"threads", compute_.threads},
+            {"libtorch", TORCH_VERSION},
+            {"train", options_.train},
+            {"val", options_.val},
+            {"test", options_.test}}}};
 }
 
 std::string Run::checkpoint_file(const std::string& stage) const {
@@ -87,6 +109,8 @@ void Run::train_from_checkpoint(const RunDirectory& directory, const std::string
         concat(stage, ": going on after epoch ", position.epoch, " of ", options_.schedule.epochs));
   }
   if (position.epoch == options_.schedule.epochs) return;
+  load_resident(train);
+  if (val != nullptr) load_resident(*val);
   MetricsLog log(directory.file("metrics.jsonl"), metrics_bytes_);
   StageKeeper keeper(checkpoint_file(stage), banks, log,
                      batches_per_epoch(train.data(), options_.schedule), options_.schedule,
@@ -128,57 +152,70 @@ void Run::publish_best(const RunDirectory& directory,
                        const std::vector<TargetChoice>& choices) const {
   for (size_t t = 0; t < data_.targets.size(); ++t) {
     const auto* best = best_of_target(choices, static_cast<int64_t>(t));
-    if (best == nullptr) continue;
-    std::string name = data_.targets[t].name;
-    std::replace(name.begin(), name.end(), '/', '_');
-    const std::string path = directory.file("best." + name + ".safetensors");
-    std::filesystem::copy_file(directory.network_file(best->choice.setting.index), path + ".tmp",
-                               std::filesystem::copy_options::overwrite_existing);
-    publish_file(path + ".tmp", path);
+    const auto* network = best == nullptr ? nullptr : best->representative();
+    if (network == nullptr) {
+      log_warning("target \"" + data_.targets[t].name + "\": no best network is exported");
+      continue;
+    }
+    write_file_atomically(directory.file("best." + data_.targets[t].name + ".safetensors"),
+                          read_text_file(directory.network_file(network->setting.index)));
   }
+}
+
+std::vector<NetworkRow> Run::retrain(const RunDirectory& directory, Sources& sources,
+                                     std::vector<TargetChoice>& choices) {
+  const auto settings =
+      retrain_settings(choices, options_.retrain_seeds, static_cast<int64_t>(grid_.size()));
+  FeatureSource both(data_.train.joined_with(data_.val), data_.maps, sources.train->resident());
+  sources.train.reset();
+  sources.val.reset();
+  auto rows =
+      run_stage(directory, "retrain", settings, both, nullptr, sources.test.get(), "train+val");
+  const size_t seeds = options_.retrain_seeds.size();
+  for (size_t i = 0; i < choices.size(); ++i) {
+    const auto first = rows.begin() + static_cast<std::ptrdiff_t>(i * seeds);
+    choices[i].rows.assign(first, first + static_cast<std::ptrdiff_t>(seeds));
+  }
+  return rows;
 }
 
 int Run::execute() {
   const RunDirectory directory(options_.run, config());
   if (directory.finished()) {
-    log_info("\"" + options_.run + "\" is finished already: see networks.csv in it");
+    log_info("\"" + options_.run + "\" is finished already");
+    std::cout << read_text_file(directory.file("summary.txt"));
     return kExitDone;
   }
   const auto start = Clock::now();
   auto sources = make_sources(data_, options_.memory);
   auto rows = run_stage(directory, "search", grid_, *sources.train, sources.val.get(),
                         options_.retrain ? nullptr : sources.test.get(), "train");
-  auto choices = choose_per_method(rows, data_);
-  if (options_.retrain) {
-    if (choices.empty()) fail("no network of the search ended well: nothing to retrain");
-    const auto settings =
-        retrain_settings(choices, options_.retrain_seeds, static_cast<int64_t>(grid_.size()));
-    FeatureSource both(data_.train.joined_with(data_.val), data_.maps, sources.train->resident());
-    sources.train.reset();
-    sources.val.reset();
-    const auto retrained =
-        run_stage(directory, "retrain", settings, both, nullptr, sources.test.get(), "train+val");
+  std::vector<std::string> targets;
+  for (const auto& target : data_.targets) targets.push_back(target.name);
+  auto [choices, warnings] = choose_per_method(rows, targets);
+  for (const auto& warning : warnings) log_warning(warning);
+  if (options_.retrain && !choices.empty()) {
+    const auto retrained = retrain(directory, sources, choices);
     rows.insert(rows.end(), retrained.begin(), retrained.end());
-    const size_t seeds = options_.retrain_seeds.size();
-    for (size_t i = 0; i < choices.size(); ++i) {
-      const auto first = retrained.begin() + static_cast<std::ptrdiff_t>(i * seeds);
-      choices[i].rows.assign(first, first + static_cast<std::ptrdiff_t>(seeds));
-      choices[i].choice.setting = choices[i].rows.front().setting;
-    }
   }
   publish_best(directory, choices);
-  write_file_atomically(directory.file("networks.csv"), network_table_csv(rows));
 
   std::vector<SummaryLine> lines;
   for (const auto& choice : choices) lines.push_back(summarize(choice.rows));
-  log_info(concat(rows.size(), " networks in ", format_duration(seconds_since(start)),
-                  "; tables and networks are in \"", options_.run, "\""));
-  if (lines.empty()) {
-    log_warning("several settings and no validation data (--val, --val-fraction): none was chosen");
-  } else {
-    std::cout << (data_.has_val() ? "Best setting by validation accuracy:\n" : "")
-              << summary_text(lines);
-  }
+  const std::string summary =
+      lines.empty()
+          ? ""
+          : (data_.has_val() ? "Best setting by validation accuracy:\n" : "") + summary_text(lines);
+  write_file_atomically(directory.file("summary.txt"), summary);
+  write_file_atomically(directory.file("networks.csv"), network_table_csv(rows));
+  log_info(concat(rows.size(), rows.size() == 1 ? " network in " : " networks in ",
+                  format_duration(seconds_since(start)), "; tables and networks are in \"",
+                  options_.run, "\""));
+  std::cout << summary;
+  const bool any = std::any_of(rows.begin(), rows.end(), [](const NetworkRow& row) {
+    return row.progress.status == NetworkStatus::kOk;
+  });
+  if (!any) fail("every network diverged (try lower learning rates)");
   return kExitDone;
 }
 

@@ -18,6 +18,7 @@ nlohmann::json describe_stores(const StoreGroup& group) {
   for (const auto& reader : group.readers) {
     const auto& manifest = reader->manifest();
     stores.push_back({{"config_hash", manifest.config_hash()},
+                      {"content_sha256", reader->content_sha256()},
                       {"image_list_sha256", manifest.image_list_sha256},
                       {"rows", manifest.rows}});
   }
@@ -32,6 +33,48 @@ std::vector<int64_t> union_of_maps(const SearchSpace& space, const BackboneInfo&
     maps.insert(needed.begin(), needed.end());
   }
   return {maps.begin(), maps.end()};
+}
+
+// A column of identifiers or measurements would make a head of millions of outputs.
+void check_class_counts(const RunData& data) {
+  constexpr int64_t kAlwaysFine = 1000;
+  for (const auto& target : data.targets) {
+    if (target.classes <= std::max(kAlwaysFine, 10 * data.train.size())) continue;
+    fail("label column \"", target.name, "\" has ", target.classes, " classes for ",
+         data.train.size(),
+         " training images: is it an identifier? Name the columns to learn with --target");
+  }
+}
+
+void warn_of_unlabelled(const Dataset& data, const char* role, const std::vector<Target>& targets) {
+  for (size_t t = 0; data.size() > 0 && t < targets.size(); ++t) {
+    const auto& labels = data.labels(static_cast<int64_t>(t));
+    if (std::any_of(labels.begin(), labels.end(), [](int32_t l) { return l != kUnlabelled; })) {
+      continue;
+    }
+    log_warning(concat("target \"", targets[t].name, "\" has no label in --", role));
+  }
+}
+
+std::set<Sha256Digest> image_digests(const StoreGroup& group) {
+  std::set<Sha256Digest> digests;
+  for (const auto& reader : group.readers) {
+    for (const int64_t row : reader->stored_rows()) digests.insert(reader->image_digest(row));
+  }
+  return digests;
+}
+
+// Images of --val or --test that are trained on make their accuracies too good.
+void warn_of_shared_images(const std::vector<StoreGroup>& groups) {
+  const auto trained = image_digests(groups.front());
+  for (size_t g = 1; g < groups.size(); ++g) {
+    int64_t shared = 0;
+    const auto digests = image_digests(groups[g]);
+    for (const auto& digest : digests) shared += trained.count(digest) != 0 ? 1 : 0;
+    if (shared == 0) continue;
+    log_warning(concat(shared, " of ", digests.size(), " different images of --", groups[g].role,
+                       " are in --train, too: accuracies on them say little"));
+  }
 }
 
 void warn_of_empty_classes(const Dataset& train, const std::vector<Target>& targets) {
@@ -85,7 +128,11 @@ RunData open_run_data(const RunOptions& options) {
   if (!options.val.empty()) data.val = Dataset(groups[1], data.targets, /*all_views=*/false);
   if (!options.test.empty()) data.test = Dataset(groups[2], data.targets, /*all_views=*/false);
   if (options.val_fraction > 0) split_off_val(options, data);
+  check_class_counts(data);
   warn_of_empty_classes(data.train, data.targets);
+  warn_of_unlabelled(data.val, "val", data.targets);
+  warn_of_unlabelled(data.test, "test", data.targets);
+  warn_of_shared_images(groups);
   batches_per_epoch(data.train, options.schedule);
 
   const auto& manifest = *manifests.front();
@@ -107,11 +154,11 @@ RunData open_run_data(const RunOptions& options) {
   return data;
 }
 
-Sources make_sources(const RunData& data, int64_t memory) {
+Sources make_sources(const RunData& data, std::optional<int64_t> memory) {
   const auto make = [&](const Dataset& set, bool resident) {
     return set.size() > 0 ? std::make_unique<FeatureSource>(set, data.maps, resident) : nullptr;
   };
-  const int64_t limit = memory > 0 ? memory : available_memory() / 2;
+  const int64_t limit = memory.value_or(available_memory() / 2);
   Sources sources{make(data.train, false), make(data.val, false), nullptr};
   const int64_t bytes =
       sources.train->total_bytes() + (sources.val ? sources.val->total_bytes() : 0);

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,6 +36,6 @@ RunData open_run_data(const RunOptions& options);
 struct Sources {
   std::unique_ptr<FeatureSource> train, val, test;
 };
-Sources make_sources(const RunData& data, int64_t memory);
+Sources make_sources(const RunData& data, std::optional<int64_t> memory);
 
 }  // namespace last

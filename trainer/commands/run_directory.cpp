@@ -44,8 +44,8 @@ RunDirectory::RunDirectory(const std::string& path, const nlohmann::json& config
   }
   const auto stored = parse_config(config_file);
   for (const char* part : {"options", "data"}) {
-    const auto difference =
-        first_difference(stored.value(part, nlohmann::json::object()), config.at(part));
+    const auto difference = first_difference(stored.value(part, nlohmann::json::object()),
+                                             config.at(part), "in the earlier run", "now");
     if (!difference.empty()) {
       fail("\"", path, "\" holds a run of another configuration: ", difference,
            "; name another --run directory, or delete this one");

@@ -14,6 +14,9 @@ namespace po = boost::program_options;
 namespace last {
 namespace {
 
+constexpr int64_t kMostEpochs = 1'000'000;
+constexpr int64_t kMostModules = 64;  // per block
+
 // Options as they are typed; lists are split later, so that errors can name them.
 struct Texts {
   std::string train, val, test, target;
@@ -65,7 +68,7 @@ void add_training_options(po::options_description& group, Texts& t) {
   add(group, "head-learning-rate-scale", t.head_scale, "LIST",
       "the head's learning rate is this times the rest's");
   add(group, "weight-decay", t.weight_decay, "LIST", "of everything but biases");
-  add(group, "label-smoothing", t.label_smoothing, "LIST", "in 0..1");
+  add(group, "label-smoothing", t.label_smoothing, "LIST", "0 up to, but not including, 1");
   add(group, "seed", t.seed, "LIST", "of the initial weights");
   add(group, "data-seed", t.data_seed, "N", "of the order of batches");
   add(group, "epochs", t.epochs, "N", "epochs in all");
@@ -81,7 +84,8 @@ void add_selection_options(po::options_description& group, Texts& t) {
 }
 
 void add_machine_options(po::options_description& group, Texts& t, RunOptions& options) {
-  group.add_options()("device", po::value(&options.device)->default_value("auto"),
+  group.add_options()("device",
+                      po::value(&options.device)->default_value("auto")->value_name("NAME"),
                       "auto | cpu | cuda | cuda:N");
   add(group, "precision", t.precision, "WHAT", "of the matrix products: auto | fp32");
   add(group, "threads", t.threads, "N", "CPU threads; 0: all processors");
@@ -149,14 +153,15 @@ SearchSpace parse_space(const Texts& t) {
   check_each("--rank", space.ranks, positive, "at least 1");
   check_each("--gap", space.gaps, positive, "at least 1");
   check_each("--heads", space.heads, positive, "at least 1");
-  check_each("--modules", space.modules, positive, "at least 1");
+  check_each(
+      "--modules", space.modules, [](int64_t v) { return v > 0 && v <= kMostModules; }, "in 1..64");
   check_each("--learning-rate", space.learning_rates, positive, "positive");
   check_each("--head-learning-rate-scale", space.head_learning_rate_scales, positive, "positive");
   check_each(
       "--weight-decay", space.weight_decays, [](double v) { return v >= 0; }, "0 or more");
   check_each(
       "--label-smoothing", space.label_smoothings, [](double v) { return v >= 0 && v < 1; },
-      "in 0..1 (1 excluded)");
+      "in 0..1, 1 excluded");
   check_each(
       "--seed", space.seeds, [](int64_t v) { return v >= 0; }, "0 or more");
   for (const int64_t heads : space.heads) {
@@ -179,7 +184,9 @@ Schedule parse_schedule(const Texts& t) {
   };
   const Schedule schedule{single("--epochs", t.epochs), single("--warmup-epochs", t.warmup_epochs),
                           single("--batch-size", t.batch_size), single("--data-seed", t.data_seed)};
-  if (schedule.epochs < 1) fail_usage("--epochs: ", schedule.epochs, " is not at least 1");
+  if (schedule.epochs < 1 || schedule.epochs > kMostEpochs) {
+    fail_usage("--epochs: ", schedule.epochs, " is not in 1..", kMostEpochs);
+  }
   if (schedule.warmup_epochs < 0 || schedule.warmup_epochs >= schedule.epochs) {
     fail_usage("--warmup-epochs: ", schedule.warmup_epochs, " is not in 0..", schedule.epochs - 1,
                " (--epochs counts them in)");
@@ -197,6 +204,9 @@ void parse_data(const Texts& t, RunOptions& options) {
   options.train = parse_list("--train", t.train);
   if (!t.val.empty()) options.val = parse_list("--val", t.val);
   if (!t.test.empty()) options.test = parse_list("--test", t.test);
+  check_unique("--train", options.train);
+  check_unique("--val", options.val);
+  check_unique("--test", options.test);
   if (!t.target.empty()) options.targets = parse_list("--target", t.target);
   if (!t.val_fraction.empty()) {
     options.val_fraction = parse_number("--val-fraction", t.val_fraction);

@@ -29,7 +29,7 @@ struct RunOptions {
   std::string device = "auto";
   Precision precision = Precision::kFloat32;
   int64_t threads = 0;
-  int64_t memory = 0;  // bytes; 0: half of what is free
+  std::optional<int64_t> memory;  // bytes; default: half of what is free
   std::optional<double> time_limit;
   bool dry_run = false;
 };

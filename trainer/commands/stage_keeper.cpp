@@ -47,7 +47,10 @@ int64_t StageKeeper::steps(const StagePosition& position) const {
 void StageKeeper::on_step(const StagePosition& position) {
   const bool done = position.epoch == schedule_.epochs;
   const auto reason = done ? std::nullopt : interrupt_reason();
-  if (done || reason || seconds_since(saved_) > seconds_to_next_save_) save(position);
+  // The end of an epoch is saved sooner: validation follows, which can be interrupted, too.
+  const double wait =
+      position.batch == batches_ ? std::min(5.0, seconds_to_next_save_) : seconds_to_next_save_;
+  if (done || reason || seconds_since(saved_) > wait) save(position);
   progress_.update(steps(position), note_);
   if (done) progress_.finish(note_);
   if (reason) {

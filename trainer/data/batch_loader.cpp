@@ -33,9 +33,10 @@ void FeatureSource::copy_maps(const char* row, char* destination) const {
   }
 }
 
-void FeatureSource::load_all() {
-  rows_ = empty_rows(data_.total_rows());
-  auto* destination = static_cast<char*>(rows_.mutable_data_ptr());
+void FeatureSource::load(const std::function<void(int64_t)>& on_row) {
+  const auto rows = empty_rows(data_.total_rows());
+  first_row_.clear();
+  auto* destination = static_cast<char*>(rows.mutable_data_ptr());
   const int64_t bytes = map_bytes_ * static_cast<int64_t>(maps_.size());
   int64_t row = 0;
   for (int64_t sample = 0; sample < data_.size(); ++sample) {
@@ -43,12 +44,14 @@ void FeatureSource::load_all() {
     for (int64_t view = 0; view < data_.views(sample); ++view, ++row) {
       data_.read(sample, view, row_buffer_.data());
       copy_maps(row_buffer_.data(), destination + row * bytes);
+      on_row(row + 1);
     }
   }
+  rows_ = rows;
 }
 
 at::Tensor FeatureSource::gather(const std::vector<Draw>& draws) {
-  if (resident_ && !rows_.defined()) load_all();
+  if (resident_ && !loaded()) load([](int64_t) {});
   auto batch = empty_rows(static_cast<int64_t>(draws.size()));
   auto* destination = static_cast<char*>(batch.mutable_data_ptr());
   const int64_t bytes = map_bytes_ * static_cast<int64_t>(maps_.size());

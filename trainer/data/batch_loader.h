@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <future>
 #include <memory>
 #include <vector>
@@ -17,12 +18,15 @@ namespace last {
 // store each time. The results are the same.
 class FeatureSource {
  public:
-  // `maps`: indices into the stored layers, ascending. `resident`: keep all rows in memory; they
-  // are read at the first use.
+  // `maps`: indices into the stored layers, ascending. `resident`: keep all rows in memory; load()
+  // reads them, or else the first use.
   FeatureSource(Dataset data, std::vector<int64_t> maps, bool resident);
 
   const Dataset& data() const { return data_; }
   bool resident() const { return resident_; }
+  bool loaded() const { return rows_.defined(); }
+  // Reads all rows into memory; `on_row` is called with the number of rows done and may throw.
+  void load(const std::function<void(int64_t)>& on_row);
   // Bytes of all rows cut down to the needed maps.
   int64_t total_bytes() const;
   // [B, maps, n, D] in the store's dtype.
@@ -31,7 +35,6 @@ class FeatureSource {
  private:
   at::Tensor empty_rows(int64_t rows) const;
   void copy_maps(const char* row, char* destination) const;
-  void load_all();
 
   Dataset data_;
   std::vector<int64_t> maps_;

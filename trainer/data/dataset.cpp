@@ -26,18 +26,11 @@ void check_same_features(const std::vector<StoreGroup>& groups) {
         first_path = group.paths[i];
         continue;
       }
-      const auto& expected = first->manifest();
-      const auto& found = reader.manifest();
-      // Views differ between training and test on purpose; all else must be equal.
-      auto expected_features = expected.config.at("features");
-      auto found_features = found.config.at("features");
-      expected_features.erase("views");
-      found_features.erase("views");
-      const std::string difference = first_difference(expected_features, found_features);
+      const std::string difference =
+          feature_difference(first->manifest(), reader.manifest(), "in the first", "in the second");
       if (!difference.empty()) {
-        fail("\"", group.paths[i], "\" (--", group.role, ") and \"", first_path,
-             "\" hold different features: ", difference,
-             " (the latter first); extract both in the same way");
+        fail("\"", first_path, "\" and \"", group.paths[i], "\" (--", group.role,
+             ") hold different features: ", difference, "; extract both in the same way");
       }
     }
   }

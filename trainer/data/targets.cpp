@@ -34,7 +34,7 @@ Target resolve(const std::string& name, const std::vector<const Manifest*>& stor
     if (column.classes.empty()) {
       has_indices |= any;
       for (const int32_t label : column.labels) {
-        target.classes = std::max<int64_t>(target.classes, label + 1);
+        target.classes = std::max(target.classes, int64_t{label} + 1);
       }
     } else {
       class_names.insert(column.classes.begin(), column.classes.end());

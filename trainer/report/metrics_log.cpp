@@ -1,20 +1,18 @@
 #include "trainer/report/metrics_log.h"
 
-#include <cmath>
 #include <filesystem>
 #include <unistd.h>
 
 #include <nlohmann/json.hpp>
 
 #include "common/error.h"
+#include "trainer/training/json_number.h"
 #include "trainer/training/schedule.h"
 
 namespace last {
 namespace {
 
-nlohmann::ordered_json number(double value) {
-  return std::isfinite(value) ? nlohmann::ordered_json(value) : nlohmann::ordered_json(nullptr);
-}
+constexpr auto number = json_number<nlohmann::ordered_json>;
 
 }  // namespace
 

@@ -127,9 +127,19 @@ void Bank::step(const at::Tensor& features, const at::Tensor& labels, int64_t ep
   for (auto& network : progress_) network.seconds += seconds / static_cast<double>(networks());
 }
 
+bool Bank::is_finite(int64_t network) const {
+  for (const auto& [name, tensor] : parameters_.network(network).named()) {
+    // A sum is finite unless an element is not (or all are huge, which is as bad).
+    if (!std::isfinite(tensor.sum().item<float>())) return false;
+  }
+  return true;
+}
+
 void Bank::finish_epoch() {
   constexpr double kUnmeasured = std::numeric_limits<double>::quiet_NaN();
-  for (auto& network : progress_) {
+  for (size_t k = 0; k < progress_.size(); ++k) {
+    auto& network = progress_[k];
+    if (!is_finite(static_cast<int64_t>(k))) network.status = NetworkStatus::kDiverged;
     const auto count = static_cast<double>(network.labelled);
     const bool measured = network.labelled > 0 && network.status == NetworkStatus::kOk;
     network.train_loss = measured ? network.loss_sum / count : kUnmeasured;

@@ -61,13 +61,15 @@ class Bank {
   //   labels int32 [targets, B]
   void step(const at::Tensor& features, const at::Tensor& labels, int64_t epoch, int64_t epochs,
             int64_t warmup_epochs);
-  // Turns the sums of the epoch into train_loss and train_accuracy.
+  // Turns the sums of the epoch into train_loss and train_accuracy. A network whose parameters are
+  // no longer finite has diverged, even if its loss was not looked at since.
   void finish_epoch();
   // Predicted classes, int64 [K, B]; networks that diverged predict class 0.
   at::Tensor predict(const at::Tensor& features);
 
  private:
   at::Tensor labels_of_networks(const at::Tensor& labels) const;
+  bool is_finite(int64_t network) const;
 
   std::vector<Setting> settings_;
   std::unique_ptr<Engine> engine_;

@@ -1,48 +1,39 @@
 #include "trainer/training/checkpoint.h"
 
-#include <cmath>
 #include <filesystem>
-#include <limits>
 #include <map>
 #include <utility>
 
 #include "common/error.h"
 #include "common/tensor_file/safetensors.h"
+#include "trainer/training/json_number.h"
 
 namespace last {
 namespace {
 
-nlohmann::json number(double value) {  // JSON has no NaN
-  return std::isfinite(value) ? nlohmann::json(value) : nlohmann::json(nullptr);
-}
-
-double number(const nlohmann::json& value) {
-  return value.is_null() ? std::numeric_limits<double>::quiet_NaN() : value.get<double>();
-}
-
 nlohmann::json to_json(const NetworkProgress& n) {
   return {{"status", to_string(n.status)},
-          {"loss_sum", number(n.loss_sum)},
+          {"loss_sum", json_number(n.loss_sum)},
           {"correct", n.correct},
           {"labelled", n.labelled},
-          {"train_loss", number(n.train_loss)},
-          {"train_accuracy", number(n.train_accuracy)},
-          {"val_accuracy", number(n.val_accuracy)},
-          {"test_accuracy", number(n.test_accuracy)},
-          {"seconds", number(n.seconds)}};
+          {"train_loss", json_number(n.train_loss)},
+          {"train_accuracy", json_number(n.train_accuracy)},
+          {"val_accuracy", json_number(n.val_accuracy)},
+          {"test_accuracy", json_number(n.test_accuracy)},
+          {"seconds", json_number(n.seconds)}};
 }
 
 NetworkProgress progress_from_json(const nlohmann::json& json) {
   NetworkProgress n;
   n.status = parse_network_status(json.at("status").get<std::string>());
-  n.loss_sum = number(json.at("loss_sum"));
+  n.loss_sum = number_from_json(json.at("loss_sum"));
   n.correct = json.at("correct").get<int64_t>();
   n.labelled = json.at("labelled").get<int64_t>();
-  n.train_loss = number(json.at("train_loss"));
-  n.train_accuracy = number(json.at("train_accuracy"));
-  n.val_accuracy = number(json.at("val_accuracy"));
-  n.test_accuracy = number(json.at("test_accuracy"));
-  n.seconds = number(json.at("seconds"));
+  n.train_loss = number_from_json(json.at("train_loss"));
+  n.train_accuracy = number_from_json(json.at("train_accuracy"));
+  n.val_accuracy = number_from_json(json.at("val_accuracy"));
+  n.test_accuracy = number_from_json(json.at("test_accuracy"));
+  n.seconds = number_from_json(json.at("seconds"));
   return n;
 }
 

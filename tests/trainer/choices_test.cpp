@@ -1,0 +1,65 @@
+#include "trainer/commands/choices.h"
+
+#include <gtest/gtest.h>
+
+namespace last {
+namespace {
+
+NetworkRow row(int64_t index, Method method, double rate, int64_t seed, double val,
+               NetworkStatus status = NetworkStatus::kOk) {
+  NetworkRow r;
+  r.setting.index = index;
+  r.setting.network.method = method;
+  r.setting.learning_rate = rate;
+  r.setting.seed = seed;
+  r.progress.val_accuracy = val;
+  r.progress.status = status;
+  return r;
+}
+
+const double kUnmeasured = NetworkProgress().val_accuracy;
+
+TEST(Choices, ASettingThatLostASeedIsNoCandidate) {
+  const auto [chosen, warnings] =
+      choose_per_method({row(0, Method::kLast, 1e-3, 0, 80), row(1, Method::kLast, 1e-3, 1, 82),
+                         row(2, Method::kLast, 1, 0, 99),
+                         row(3, Method::kLast, 1, 1, kUnmeasured, NetworkStatus::kDiverged)},
+                        {"label"});
+  ASSERT_EQ(chosen.size(), 1u);
+  EXPECT_EQ(chosen[0].choice.setting.learning_rate, 1e-3);
+  EXPECT_TRUE(warnings.empty());
+}
+
+TEST(Choices, SayWhyThereIsNone) {
+  const auto diverged = choose_per_method(
+      {row(0, Method::kLast, 1, 0, kUnmeasured, NetworkStatus::kDiverged)}, {"label"});
+  ASSERT_EQ(diverged.warnings.size(), 1u);
+  EXPECT_NE(diverged.warnings[0].find("diverged"), std::string::npos);
+  const auto unvalidated = choose_per_method(
+      {row(0, Method::kLast, 1, 0, kUnmeasured), row(1, Method::kLast, 2, 0, kUnmeasured)},
+      {"label"});
+  ASSERT_EQ(unvalidated.warnings.size(), 1u);
+  EXPECT_NE(unvalidated.warnings[0].find("--val"), std::string::npos);
+  EXPECT_TRUE(unvalidated.chosen.empty());
+}
+
+TEST(Choices, WithoutValidationOneSettingIsChosenButNotOneOfTwoMethods) {
+  const auto one = choose_per_method({row(0, Method::kLast, 1, 0, kUnmeasured)}, {"label"});
+  EXPECT_NE(best_of_target(one.chosen, 0), nullptr);
+  const auto two = choose_per_method(
+      {row(0, Method::kLast, 1, 0, kUnmeasured), row(1, Method::kLinear, 1, 0, kUnmeasured)},
+      {"label"});
+  EXPECT_EQ(two.chosen.size(), 2u);
+  EXPECT_EQ(best_of_target(two.chosen, 0), nullptr);
+}
+
+TEST(Choices, TheRepresentativeIsTheLowestSeedThatEndedWell) {
+  const TargetChoice choice{0,
+                            {},
+                            {row(0, Method::kLast, 1, 5, 90), row(1, Method::kLast, 1, 3, 90),
+                             row(2, Method::kLast, 1, 1, 0, NetworkStatus::kDiverged)}};
+  EXPECT_EQ(choice.representative()->setting.seed, 3);
+}
+
+}  // namespace
+}  // namespace last

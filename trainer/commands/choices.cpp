@@ -1,0 +1,118 @@
+#include "trainer/commands/choices.h"
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+
+#include "common/error.h"
+
+namespace last {
+namespace {
+
+bool ended_well(const NetworkRow& row) { return row.progress.status == NetworkStatus::kOk; }
+
+// The rows of one target and method without settings that lost a seed.
+std::vector<NetworkRow> candidates_of(const std::vector<NetworkRow>& rows, int64_t target,
+                                      Method method) {
+  std::vector<NetworkRow> candidates;
+  for (const auto& row : rows) {
+    if (row.setting.target != target || row.setting.network.method != method) continue;
+    const bool whole = std::all_of(rows.begin(), rows.end(), [&](const NetworkRow& other) {
+      return ended_well(other) || !same_but_for_seed(other.setting, row.setting);
+    });
+    if (whole) candidates.push_back(row);
+  }
+  return candidates;
+}
+
+// Why there is nothing to choose from these candidates; empty where there is.
+std::string problem_of(const std::vector<NetworkRow>& candidates) {
+  if (candidates.empty()) return "every setting has a network that diverged";
+  const bool validated =
+      std::none_of(candidates.begin(), candidates.end(),
+                   [](const NetworkRow& row) { return std::isnan(row.progress.val_accuracy); });
+  const bool one_setting =
+      std::all_of(candidates.begin(), candidates.end(), [&](const NetworkRow& row) {
+        return same_but_for_seed(row.setting, candidates.front().setting);
+      });
+  if (!validated && !one_setting) {
+    return "several settings, and no labelled validation data to compare them on (--val, "
+           "--val-fraction)";
+  }
+  return "";
+}
+
+TargetChoice choose(const std::vector<NetworkRow>& rows, int64_t target) {
+  std::vector<Candidate> candidates;
+  for (const auto& row : rows) {
+    candidates.push_back({row.setting, row.progress.val_accuracy, row.parameters});
+  }
+  TargetChoice chosen{target, *choose_best(candidates), {}};
+  for (const int64_t member : chosen.choice.members) {
+    chosen.rows.push_back(rows[static_cast<size_t>(member)]);
+  }
+  return chosen;
+}
+
+}  // namespace
+
+const NetworkRow* TargetChoice::representative() const {
+  const NetworkRow* lowest = nullptr;
+  for (const auto& row : rows) {
+    if (!ended_well(row)) continue;
+    if (lowest == nullptr || row.setting.seed < lowest->setting.seed) lowest = &row;
+  }
+  return lowest;
+}
+
+Choices choose_per_method(const std::vector<NetworkRow>& rows,
+                          const std::vector<std::string>& targets) {
+  Choices choices;
+  for (size_t t = 0; t < targets.size(); ++t) {
+    const auto target = static_cast<int64_t>(t);
+    for (const Method method : {Method::kLinear, Method::kLast}) {
+      const bool trained = std::any_of(rows.begin(), rows.end(), [&](const NetworkRow& row) {
+        return row.setting.target == target && row.setting.network.method == method;
+      });
+      if (!trained) continue;
+      const auto candidates = candidates_of(rows, target, method);
+      const std::string problem = problem_of(candidates);
+      if (problem.empty()) {
+        choices.chosen.push_back(choose(candidates, target));
+      } else {
+        choices.warnings.push_back(concat("target \"", targets[t], "\", method ", to_string(method),
+                                          ": nothing is chosen: ", problem));
+      }
+    }
+  }
+  return choices;
+}
+
+const TargetChoice* best_of_target(const std::vector<TargetChoice>& choices, int64_t target) {
+  const TargetChoice* best = nullptr;
+  size_t count = 0;
+  for (const auto& choice : choices) {
+    if (choice.target != target) continue;
+    ++count;
+    const double accuracy = choice.choice.mean_val_accuracy;
+    if (best == nullptr || accuracy > best->choice.mean_val_accuracy) best = &choice;
+  }
+  if (count > 1 && std::isnan(best->choice.mean_val_accuracy)) return nullptr;
+  return best;
+}
+
+std::vector<Setting> retrain_settings(const std::vector<TargetChoice>& choices,
+                                      const std::vector<int64_t>& seeds, int64_t first_index) {
+  std::vector<Setting> settings;
+  for (const auto& choice : choices) {
+    for (const int64_t seed : seeds) {
+      Setting setting = choice.choice.setting;
+      setting.seed = seed;
+      setting.index = first_index + static_cast<int64_t>(settings.size());
+      settings.push_back(setting);
+    }
+  }
+  return settings;
+}
+
+}  // namespace last

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "trainer/report/network_table.h"
+#include "trainer/sweep/selection.h"
+
+namespace last {
+
+// The chosen setting of one target and method.
+struct TargetChoice {
+  int64_t target = 0;
+  Choice choice;
+  std::vector<NetworkRow> rows;  // its networks, all seeds; after retraining the retrained ones
+
+  // The network of the lowest seed among those that ended well; nullptr where none did.
+  const NetworkRow* representative() const;
+};
+
+struct Choices {
+  std::vector<TargetChoice> chosen;   // in order of target, then method
+  std::vector<std::string> warnings;  // why a target or method has no choice, one line each
+};
+
+// The best setting of each target and method by mean validation accuracy over its seeds. A setting
+// with a diverged seed is no candidate: its mean would be that of the survivors. Without validation
+// only a single setting can be chosen. Test accuracies play no part.
+Choices choose_per_method(const std::vector<NetworkRow>& rows,
+                          const std::vector<std::string>& targets);
+
+// The best of the choices of one target by validation accuracy, or nullptr where there is none or
+// nothing to compare two methods by.
+const TargetChoice* best_of_target(const std::vector<TargetChoice>& choices, int64_t target);
+
+// Settings that retrain every choice with the given seeds, numbered from `first_index`.
+std::vector<Setting> retrain_settings(const std::vector<TargetChoice>& choices,
+                                      const std::vector<int64_t>& seeds, int64_t first_index);
+
+}  // namespace last
