@@ -44,9 +44,9 @@ extract() {
 train() {
   say "Training side networks and linear probes on the stored features"
   "$bin/trainer" run --train "$folder/train.h5" --val "$folder/val.h5" --test "$folder/test.h5" \
-    --run "$folder/run" --method last,linear --rank 8 --gap 2 --heads 2 \
+    --run "$folder/run" --method last,linear --rank 8 --gap 1 --heads 2 \
     --pool mean-patch,cls --learning-rate 1e-3,3e-3,1e-2 --weight-decay 0.05 \
-    --epochs 20 --warmup-epochs 2
+    --epochs 20 --warmup-epochs 2 >"$folder/trainer.txt"
 }
 
 parse_folder "$@"
