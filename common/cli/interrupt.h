@@ -9,7 +9,7 @@ namespace last {
 // kills the process at once.
 void install_interrupt_handlers(std::optional<double> time_limit_seconds);
 
-// Why the work should stop ("interrupted by SIGINT", "the time limit is over"), or nothing.
+// Why the work should stop ("interrupted by Ctrl-C", "the time limit is over"), or nothing.
 // Thread-safe and cheap.
 std::optional<std::string> interrupt_reason();
 

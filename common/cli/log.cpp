@@ -31,6 +31,7 @@ bool is_quiet() { return quiet_mode; }
 void log_info(const std::string& message) {
   if (!is_quiet()) print(message);
 }
+void log_notice(const std::string& message) { print(name() + ": " + message); }
 void log_warning(const std::string& message) { print(name() + ": warning: " + message); }
 void log_error(const std::string& message) { print(name() + ": error: " + message); }
 

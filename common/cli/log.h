@@ -15,6 +15,8 @@ void set_quiet(bool quiet);
 bool is_quiet();
 
 void log_info(const std::string& message);
+// Shown even with --quiet: why the program ended early.
+void log_notice(const std::string& message);
 void log_warning(const std::string& message);
 void log_error(const std::string& message);
 

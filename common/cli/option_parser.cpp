@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <fstream>
 #include <iostream>
+#include <sstream>
 #include <utility>
 
 #include <boost/program_options/parsers.hpp>
@@ -19,6 +20,17 @@ namespace last {
 namespace {
 
 constexpr unsigned kWidth = 100;
+
+// A folder opens like a file, and only reading it fails; a pipe has no size that could be asked
+// for.
+std::istringstream read_config(const std::string& path) {
+  std::ifstream file(path);
+  if (!file) fail("can't open the configuration \"", path, "\"");
+  std::string text;
+  for (std::string line; std::getline(file, line);) text += line + '\n';
+  if (!file.eof()) fail("can't read the configuration \"", path, "\": is it a file?");
+  return std::istringstream(text);
+}
 
 }  // namespace
 
@@ -50,7 +62,7 @@ bool OptionParser::parse(const std::vector<std::string>& arguments) {
       ("config", po::value(&config_file)->value_name("FILE.ini"),
        "read options from a file of NAME=VALUE lines; the command line wins")              //
       ("quiet", po::bool_switch(&quiet), "no progress and no information, only warnings")  //
-      ("help", po::bool_switch(&help), "show this text");
+      ("help,h", po::bool_switch(&help), "show this text");
 
   po::options_description all;
   for (const auto& group : groups_) all.add(group);
@@ -72,8 +84,7 @@ bool OptionParser::parse(const std::vector<std::string>& arguments) {
     }
     if (values.count("config") != 0) {
       source = values["config"].as<std::string>();
-      std::ifstream file(source);
-      if (!file) fail("can't open the configuration \"", source, "\"");
+      std::istringstream file = read_config(source);
       po::store(po::parse_config_file(file, all), values);
       source = command_;
     }

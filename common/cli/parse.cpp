@@ -127,6 +127,9 @@ double parse_duration(const std::string& option, const std::string& text) {
   if (!unit.empty() || seconds <= 0) {
     fail_usage(option, ": \"", text, "\" is not a duration (examples: 90s, 30m, 2h, 1:30:00)");
   }
+  // Far from where the clock's 64-bit nanoseconds overflow.
+  constexpr double kTenYears = 10 * 365.25 * 86400;
+  if (seconds > kTenYears) fail_usage(option, ": \"", text, "\" is more than 10 years");
   return seconds;
 }
 

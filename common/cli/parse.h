@@ -18,7 +18,7 @@ std::vector<double> parse_numbers(const std::string& option, const std::string& 
 
 // "512M", "8G", "1.5GiB", "4096" -> bytes; K, M, G, T are powers of 1024.
 int64_t parse_size(const std::string& option, const std::string& text);
-// "90", "90s", "30m", "2h", "1d", "1:30:00" -> seconds.
+// "90", "90s", "30m", "2h", "1d", "1:30:00" -> seconds, at most 10 years.
 double parse_duration(const std::string& option, const std::string& text);
 
 // 3.9e9 -> "3.6 GiB"

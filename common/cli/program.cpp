@@ -54,12 +54,16 @@ int run_program(const std::string& name, const std::string& summary,
                 const std::vector<Command>& commands, int argc, char** argv) {
   set_program_name(name);
   try {
-    return dispatch(name, summary, commands, {argv + 1, argv + argc});
+    const int status = dispatch(name, summary, commands, {argv + 1, argv + argc});
+    // A full disk or a closed pipe shows here at the latest; what was asked for is missing then.
+    std::cout.flush();
+    if (!std::cout) fail("can't write to standard output");
+    return status;
   } catch (const UsageError& error) {
     log_error(error.what());
     return kExitUsage;
   } catch (const Interrupted& error) {
-    log_info(name + ": " + error.what());
+    log_notice(error.what());
     return kExitInterrupted;
   } catch (const c10::Error& error) {
     log_error(error.what_without_backtrace());

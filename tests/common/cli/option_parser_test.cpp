@@ -42,6 +42,9 @@ TEST(OptionParser, HelpShowsUnitsAndDefaults) {
   const std::string text = testing::internal::GetCapturedStdout();
   EXPECT_NE(text.find("--number N (=5)"), std::string::npos) << text;
   EXPECT_NE(text.find("a number in metres"), std::string::npos) << text;
+  testing::internal::CaptureStdout();
+  EXPECT_TRUE(parse({"-h"}).help_was_shown);
+  EXPECT_EQ(testing::internal::GetCapturedStdout(), text);
 }
 
 TEST(OptionParser, RefusesUnknownAndUnreadable) {
@@ -59,6 +62,15 @@ TEST(OptionParser, TheCommandLineWinsOverTheFile) {
   EXPECT_EQ(parse({"--config", path}).number, 9);
   EXPECT_EQ(parse({"--config", path, "--number", "3"}).number, 3);
   std::remove(path.c_str());
+}
+
+TEST(OptionParser, RefusesAFolderAsConfiguration) {
+  try {
+    parse({"--config", testing::TempDir()});
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("can't read the configuration"), std::string::npos);
+  }
 }
 
 }  // namespace

@@ -44,7 +44,9 @@ TEST(Parse, Durations) {
   EXPECT_EQ(parse_duration("--x", "2d"), 172800);
   EXPECT_EQ(parse_duration("--x", "1:30:00"), 5400);
   EXPECT_EQ(parse_duration("--x", "1:30"), 5400);
-  for (const char* text : {"", "h", "0", "-5", "5 h", "1:2:3:4", "1:x"}) {
+  EXPECT_EQ(parse_duration("--x", "3652d"), 3652 * 86400);
+  for (const char* text :
+       {"", "h", "0", "-5", "5 h", "1:2:3:4", "1:x", "3653d", "200000d", "1e300", "1e308d"}) {
     EXPECT_THROW(parse_duration("--x", text), UsageError) << text;
   }
   EXPECT_EQ(format_duration(4.25), "4.2 s");

@@ -1,7 +1,11 @@
 #include "common/cli/program.h"
 
+#include <algorithm>
+#include <iostream>
+
 #include <gtest/gtest.h>
 
+#include "common/cli/log.h"
 #include "common/error.h"
 
 namespace last {
@@ -35,6 +39,22 @@ TEST(RunProgram, TurnsExceptionsIntoExitStatuses) {
   EXPECT_EQ(throwing([] { throw std::runtime_error("other"); }), 1);
   EXPECT_EQ(throwing([] { fail_usage("no"); }), 2);
   EXPECT_EQ(throwing([] { throw Interrupted("stopped"); }), 4);
+}
+
+TEST(RunProgram, SaysThatItWasInterruptedEvenWhenQuiet) {
+  set_quiet(true);
+  EXPECT_EQ(throwing([] { throw Interrupted("stopped"); }), 4);
+  set_quiet(false);
+}
+
+TEST(RunProgram, FailsWhereItsOutputIsLost) {
+  const auto lose_output = [] { std::cout.setstate(std::ios::badbit); };
+  EXPECT_EQ(throwing(lose_output), 1);
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(run({"--help"}, [](const auto&) { return 0; }), 1);
+  EXPECT_EQ(testing::internal::GetCapturedStderr(),
+            "program: error: can't write to standard output\n");
+  std::cout.clear();
 }
 
 TEST(RunProgram, PassesArgumentsAndTheStatus) {
