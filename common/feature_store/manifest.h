@@ -12,6 +12,8 @@
 namespace last {
 
 constexpr int32_t kUnlabelled = -1;
+// More classes than this are a mistake (ids in place of labels), not a data set.
+constexpr int64_t kMaxClassIndex = 10'000'000;
 
 // One column of labels over the rows of a store.
 struct LabelColumn {

@@ -73,7 +73,7 @@ void check_column(const Checker& check, const LabelColumn& column, int64_t rows)
   check.length("labels \"" + name + "\"", column.labels.size(), rows);
   for (const std::string& label : column.classes) check.text("a class of \"" + name + "\"", label);
   const int64_t limit =
-      column.classes.empty() ? int64_t{1} << 31 : static_cast<int64_t>(column.classes.size());
+      column.classes.empty() ? kMaxClassIndex + 1 : static_cast<int64_t>(column.classes.size());
   const auto wrong = std::ranges::find_if(
       column.labels, [=](int32_t label) { return label < kUnlabelled || label >= limit; });
   check.require(wrong == column.labels.end(), "label column \"", name, "\" holds the label ",

@@ -1,5 +1,6 @@
 #include "common/feature_store/partial_file.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <utility>
@@ -91,10 +92,17 @@ PartialFile resume_partial(const std::string& path, const Manifest& wanted) {
     partial.manifest = read_manifest(file.get());
     partial.extents = read_extents(file.get(), partial.manifest);
   }
+  partial.rows = read_row_table(partial.file, partial.extents, partial.manifest.rows);
   const std::string difference = first_difference(partial.manifest, wanted);
   if (!difference.empty()) {
+    if (std::ranges::count(partial.rows.states, kStored) == 0) {
+      // Nothing is lost, and a run that failed at its first row can be repeated with other options.
+      partial.file.close();
+      std::remove(name.c_str());  // its space may be needed
+      return create_partial(path, wanted);
+    }
     fail("\"", name, "\" belongs to another run: ", difference,
-         "; repeat that run's options, choose another --cache, or delete the file");
+         "; repeat that run's options, choose another --cache, or delete \"", name, "\"");
   }
   const std::vector<Extent> all = partial.extents.all();
   const bool is_final = footer.kind == FooterKind::kFinal;
@@ -108,7 +116,6 @@ PartialFile resume_partial(const std::string& path, const Manifest& wanted) {
     write_footer(partial.file, FooterKind::kPartial, partial.hdf5_size, all);
     partial.file.sync();
   }
-  partial.rows = read_row_table(partial.file, partial.extents, partial.manifest.rows);
   recheck_rows(partial);
   return partial;
 }

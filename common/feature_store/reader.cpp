@@ -251,6 +251,8 @@ std::vector<std::string> verify_feature_store(const std::string& path,
       append(lines, ShardReader(file).verify([&] {
         if (on_row) on_row(++rows);
       }));
+    } catch (const Interrupted&) {
+      throw;  // by on_row: no damage
     } catch (const Error& error) {
       lines.push_back(error.what());
     }

@@ -17,10 +17,10 @@ namespace last {
 class FeatureStoreWriter {
  public:
   // Creates PATH.partial and reserves its whole space (an Error names the missing bytes), or
-  // resumes an existing one: its manifest must equal `manifest` (the first difference is named),
-  // and every row marked stored must match its CRC; those that don't are marked absent again. Rows
-  // marked bad are marked absent as well: the image may have been mended. PATH itself, or shards of
-  // another count beside it, are an Error.
+  // resumes an existing one: its manifest must equal `manifest` (the first difference is named; one
+  // without a stored row is replaced), and every row marked stored must match its CRC; those that
+  // don't are marked absent again. Rows marked bad are marked absent as well: the image may have
+  // been mended. PATH itself, or shards of another count beside it, are an Error.
   FeatureStoreWriter(const std::string& path, Manifest manifest);
   ~FeatureStoreWriter();  // leaves PATH.partial for a later resume unless finish() was called
 

@@ -12,9 +12,6 @@
 namespace last {
 namespace {
 
-// More classes than this are a mistake (ids in place of labels), not a data set.
-constexpr int64_t kMaxClassIndex = 10'000'000;
-
 std::optional<int64_t> whole_number(const std::string& text) {
   int64_t value = 0;
   const char* end = text.data() + text.size();

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "common/error.h"
 #include "common/feature_store/footer.h"
 #include "common/io/file.h"
 #include "tests/common/feature_store/example_store.h"
@@ -83,6 +84,13 @@ TEST(Damage, OfAnySingleByteIsFound) {
     testing::write_bytes(folder / "a.h5", bytes);
     ASSERT_FALSE(verify_feature_store(folder / "a.h5", nullptr).empty()) << "byte " << offset;
   }
+}
+
+TEST(Damage, IsNotAnInterruptedCheck) {
+  const TemporaryFolder folder;
+  testing::write_example_store(folder / "a.h5", example_manifest(4));
+  const auto stop = [](int64_t) { throw Interrupted("stopped"); };
+  EXPECT_THROW(verify_feature_store(folder / "a.h5", stop), Interrupted);
 }
 
 TEST(Damage, OfOneShardDoesNotHideThatOfAnother) {

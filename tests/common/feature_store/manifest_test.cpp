@@ -113,6 +113,9 @@ TEST(Manifest, RefusesContradictions) {
   EXPECT_EQ(error([](Manifest& m) { m.sample_ids.pop_back(); }), "x: 4 sample ids for 5 rows");
   EXPECT_EQ(error([](Manifest& m) { m.labels[0].labels[0] = 3; }),
             "x: label column \"species\" holds the label 3, expected -1 to 2");
+  EXPECT_EQ(error([](Manifest& m) { m.labels[1].labels[0] = 10'000'000; }), "");
+  EXPECT_EQ(error([](Manifest& m) { m.labels[1].labels[0] = 10'000'001; }),
+            "x: label column \"label\" holds the label 10000001, expected -1 to 10000000");
   EXPECT_EQ(error([](Manifest& m) { m.labels[1].name = "a/b"; }),
             "x: a label column can't be called \"a/b\"");
   EXPECT_EQ(error([](Manifest& m) { m.labels[1].name = "species"; }),

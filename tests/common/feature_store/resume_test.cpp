@@ -106,10 +106,29 @@ TEST(Resume, ComputesARowAgainWhoseImageChanged) {
   EXPECT_EQ(writer.state(1), RowState::kAbsent);
 }
 
+TEST(Resume, ReplacesAFileOfOtherOptionsThatHoldsNoRow) {
+  const TemporaryFolder folder;
+  const Manifest manifest = example_manifest(5);
+  const Manifest other = example_manifest(5, c10::ScalarType::BFloat16);
+  { FeatureStoreWriter(folder / "a.h5", manifest).write_bad_row(0, {}); }
+  {
+    FeatureStoreWriter writer(folder / "a.h5", other);
+    EXPECT_FALSE(writer.resumed());
+    testing::write_example_rows(writer, 0, 1);
+  }
+  const std::string error = error_of([&] { FeatureStoreWriter(folder / "a.h5", manifest); });
+  EXPECT_NE(error.find("feature type: \"bf16\" in the store, \"fp16\" now"), std::string::npos)
+      << error;
+  EXPECT_NE(error.find("delete \"" + (folder / "a.h5.partial") + "\""), std::string::npos) << error;
+}
+
 TEST(Resume, NamesTheDifferenceToAnotherRun) {
   const TemporaryFolder folder;
   const Manifest manifest = example_manifest(5);
-  { const FeatureStoreWriter writer(folder / "a.h5", manifest); }
+  {
+    FeatureStoreWriter writer(folder / "a.h5", manifest);
+    testing::write_example_rows(writer, 0, 1);
+  }
   Manifest other = manifest;
   other.config["features"]["preprocessing"]["resize"] = {256, 256};
   std::string error = error_of([&] { FeatureStoreWriter(folder / "a.h5", other); });
