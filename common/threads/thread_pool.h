@@ -12,7 +12,8 @@ namespace last {
 // Threads that stay alive between calls of run(). One thread may call run() at a time.
 class ThreadPool {
  public:
-  // `threads` in all, the calling one among them; below 1 counts as 1.
+  // `threads` in all, the calling one among them; below 1 counts as 1. An Error where the system
+  // gives fewer.
   explicit ThreadPool(int threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -26,6 +27,7 @@ class ThreadPool {
 
  private:
   void work(int index);
+  void stop();
   void call(const std::function<void(int)>& job, int index);
 
   std::mutex mutex_;

@@ -111,7 +111,7 @@ void ImageOptions::resolve_statistics(const Backbone& backbone,
 
 uint64_t ImageOptions::max_pixels() const { return static_cast<uint64_t>(max_pixels_); }
 
-void ComputeOptions::add(OptionParser& parser) {
+void DeviceOptions::add(OptionParser& parser) {
   parser.group("Computing")
       .add_options()  //
       ("device", with_default(&device_, "NAME"), "auto | cpu | cuda | cuda:N")(
@@ -123,7 +123,7 @@ void ComputeOptions::add(OptionParser& parser) {
           "for images; 0: all processors beside a GPU, a quarter of them without");
 }
 
-void ComputeOptions::validate() const {
+void DeviceOptions::validate() const {
   if (batch_size_ < 1 || batch_size_ > kMaxBatchSize) {
     fail_usage("--batch-size ", batch_size_, ": 1 to ", kMaxBatchSize, " is expected");
   }
@@ -136,7 +136,7 @@ void ComputeOptions::validate() const {
   }
 }
 
-ComputeOptions::Resolved ComputeOptions::resolve() const {
+DeviceOptions::Resolved DeviceOptions::resolve() const {
   validate();
   Resolved resolved;
   resolved.device = resolve_device(device_);

@@ -42,7 +42,7 @@ class ImageOptions {
   int64_t max_pixels_ = static_cast<int64_t>(kDefaultMaxPixels);
 };
 
-class ComputeOptions {
+class DeviceOptions {
  public:
   struct Resolved {
     c10::Device device = c10::kCPU;

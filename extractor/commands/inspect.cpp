@@ -2,8 +2,8 @@
 #include <iostream>
 #include <map>
 
-#include <ATen/core/Tensor.h>
 #include <ATen/TensorOperators.h>
+#include <ATen/core/Tensor.h>
 #include <ATen/ops/mean.h>
 #include <ATen/ops/mul.h>
 #include <ATen/ops/sqrt.h>
@@ -23,23 +23,27 @@ namespace {
 
 using nlohmann::json;
 
+constexpr int64_t kMaxListedClasses = 10'000;  // with more, rows_of_class is left out
+
 json describe_labels(const LabelColumn& column) {
-  std::map<int32_t, int64_t> counts;
+  std::map<int64_t, int64_t> counts;
   for (const int32_t label : column.labels) ++counts[label];
   const int64_t unlabelled = counts.count(kUnlabelled) > 0 ? counts[kUnlabelled] : 0;
-  const int64_t classes = column.classes.empty()
-                              ? (counts.empty() ? 0 : counts.rbegin()->first + int64_t{1})
-                              : static_cast<int64_t>(column.classes.size());
-  json rows_of_class = json::array();
-  for (int32_t label = 0; label < classes; ++label) {
-    const auto found = counts.find(label);
-    rows_of_class.push_back(found == counts.end() ? 0 : found->second);
+  const int64_t classes = column.classes.empty() ? (counts.empty() ? 0 : counts.rbegin()->first + 1)
+                                                 : static_cast<int64_t>(column.classes.size());
+  json result = {{"name", column.name},
+                 {"classes", classes},
+                 {"class_names", column.classes},
+                 {"unlabelled", unlabelled}};
+  if (classes <= kMaxListedClasses) {
+    json rows_of_class = json::array();
+    for (int64_t label = 0; label < classes; ++label) {
+      const auto found = counts.find(label);
+      rows_of_class.push_back(found == counts.end() ? 0 : found->second);
+    }
+    result["rows_of_class"] = rows_of_class;
   }
-  return {{"name", column.name},
-          {"classes", classes},
-          {"class_names", column.classes},
-          {"rows_of_class", rows_of_class},
-          {"unlabelled", unlabelled}};
+  return result;
 }
 
 // Per layer: mean over channels of the mean, and root mean square of the standard deviations.

@@ -24,7 +24,8 @@ namespace fs = std::filesystem;
 
 // {"features": all that changes them, "run": the rest}. The batch size belongs to neither alone: it
 // changes last bits, and the store compares it by itself.
-nlohmann::json make_config(const RunOptions& options, const ComputeOptions::Resolved& compute,
+nlohmann::json make_config(const ExtractorRunOptions& options,
+                           const DeviceOptions::Resolved& compute,
                            const Preprocessing& preprocessing, const Backbone& backbone,
                            const std::vector<int64_t>& layers) {
   return {{"features",
@@ -43,7 +44,7 @@ nlohmann::json make_config(const RunOptions& options, const ComputeOptions::Reso
             {"max_pixels", options.images.max_pixels()}}}};
 }
 
-int exit_status(const ExtractionResult& result, const RunOptions& options,
+int exit_status(const ExtractionResult& result, const ExtractorRunOptions& options,
                 const std::string& path) {
   if (result.bad_images == 0) return kExitDone;
   const std::string message =
@@ -67,12 +68,12 @@ void check_target(const std::string& path) {
 }  // namespace
 
 int extractor_run(const std::vector<std::string>& arguments) {
-  const std::optional<RunOptions> parsed = parse_run_options(arguments);
+  const std::optional<ExtractorRunOptions> parsed = parse_extractor_run_options(arguments);
   if (!parsed) return kExitDone;
-  const RunOptions& options = *parsed;
+  const ExtractorRunOptions& options = *parsed;
   install_interrupt_handlers(options.time_limit);
   const ImageList list = read_image_list(options.images.images());
-  const ComputeOptions::Resolved compute = options.compute.resolve();
+  const DeviceOptions::Resolved compute = options.device.resolve();
   const RowPlan plan(static_cast<int64_t>(list.size()), options.views.count, compute.batch_size,
                      options.shard.index, options.shard.count);
 

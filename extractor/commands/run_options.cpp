@@ -16,10 +16,10 @@ namespace {
 struct Texts {
   std::string store = "fp16", augment = "none", shard = "0/1", time_limit;
   int64_t views = 1;
-  uint64_t augment_seed = 0;
+  int64_t augment_seed = 0;
 };
 
-void add_store_options(OptionParser& parser, RunOptions& options, Texts& texts) {
+void add_store_options(OptionParser& parser, ExtractorRunOptions& options, Texts& texts) {
   parser.group("Feature store")
       .add_options()  //
       ("cache", po::value(&options.cache)->value_name("NAME.h5"),
@@ -43,7 +43,7 @@ void add_view_options(OptionParser& parser, Texts& texts) {
           "of the other views");
 }
 
-void add_run_options(OptionParser& parser, RunOptions& options, Texts& texts) {
+void add_run_options(OptionParser& parser, ExtractorRunOptions& options, Texts& texts) {
   parser.group("Run").add_options()  //
       ("allow-bad",
        po::value(&options.allow_bad)->default_value(options.allow_bad)->value_name("N"),
@@ -56,23 +56,24 @@ void add_run_options(OptionParser& parser, RunOptions& options, Texts& texts) {
 
 }  // namespace
 
-std::optional<RunOptions> parse_run_options(const std::vector<std::string>& arguments) {
-  RunOptions options;
+std::optional<ExtractorRunOptions> parse_extractor_run_options(
+    const std::vector<std::string>& arguments) {
+  ExtractorRunOptions options;
   Texts texts;
   OptionParser parser("extractor run", "runs a frozen ViT over images and stores its maps");
   options.model.add(parser);
   options.images.add(parser);
   add_store_options(parser, options, texts);
   add_view_options(parser, texts);
-  options.compute.add(parser);
+  options.device.add(parser);
   add_run_options(parser, options, texts);
   if (!parser.parse(arguments)) return std::nullopt;
 
   options.model.resolve();
   options.preprocessing = options.images.resolve();
-  options.compute.validate();
+  options.device.validate();
   if (options.cache.empty()) fail_usage("--cache NAME.h5 is missing");
-  if (!options.cache.ends_with(".h5") || options.cache.ends_with("/.h5")) {
+  if (!options.cache.ends_with(".h5") || ("/" + options.cache).ends_with("/.h5")) {
     fail_usage("--cache ", options.cache, ": a name that ends in .h5 is expected");
   }
   parse_layers(options.layers, 0);
@@ -83,8 +84,9 @@ std::optional<RunOptions> parse_run_options(const std::vector<std::string>& argu
   if (texts.views < 1 || texts.views > 10000) {
     fail_usage("--views ", texts.views, ": 1 to 10000 is expected");
   }
+  if (texts.augment_seed < 0) fail_usage("--augment-seed ", texts.augment_seed, ": at least 0");
   options.views = {static_cast<int>(texts.views), parse_augmentation(texts.augment),
-                   texts.augment_seed};
+                   static_cast<uint64_t>(texts.augment_seed)};
   options.views.validate();
   options.shard = parse_task_part("--shard", texts.shard);
   if (options.allow_bad < 0) fail_usage("--allow-bad ", options.allow_bad, ": at least 0");

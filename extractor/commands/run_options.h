@@ -10,10 +10,10 @@
 namespace last {
 
 // Options of `extractor run`, checked as far as that goes without files.
-struct RunOptions {
+struct ExtractorRunOptions {
   ModelOptions model;
   ImageOptions images;
-  ComputeOptions compute;
+  DeviceOptions device;
   std::string cache;
   std::string layers = "all";
   c10::ScalarType store = c10::ScalarType::Half;
@@ -26,6 +26,7 @@ struct RunOptions {
 };
 
 // Nothing where --help was asked for.
-std::optional<RunOptions> parse_run_options(const std::vector<std::string>& arguments);
+std::optional<ExtractorRunOptions> parse_extractor_run_options(
+    const std::vector<std::string>& arguments);
 
 }  // namespace last

@@ -12,6 +12,25 @@
 #include "extractor/commands/commands.h"
 
 namespace last {
+namespace {
+
+struct Size {
+  int64_t rows = 0;
+  size_t files = 0;
+};
+
+// Zeros for a store that can't be opened: verifying says why, and checks what can be checked.
+Size size_of(const std::string& cache) {
+  try {
+    const FeatureStoreReader store(cache);
+    for (const std::string& warning : store.warnings()) log_warning(warning);
+    return {store.manifest().rows, store.shard_files().size()};
+  } catch (const Error&) {
+    return {};
+  }
+}
+
+}  // namespace
 
 int extractor_verify(const std::vector<std::string>& arguments) {
   OptionParser parser("extractor verify", "checks every checksum of a feature store");
@@ -22,19 +41,17 @@ int extractor_verify(const std::vector<std::string>& arguments) {
   if (!parser.parse(arguments)) return kExitDone;
   if (cache.empty()) fail_usage("--cache NAME.h5 is missing");
   install_interrupt_handlers(std::nullopt);
-  const FeatureStoreReader store(cache);
-  for (const std::string& warning : store.warnings()) log_warning(warning);
-  Progress progress("verifying", "rows", store.manifest().rows);
-  const std::vector<std::string> damage = store.verify([&](int64_t rows) {
+  const Size size = size_of(cache);
+  Progress progress("verifying", "rows", size.rows);
+  const std::vector<std::string> damage = verify_feature_store(cache, [&](int64_t rows) {
     check_interrupt("run the same command again");
-    progress.update(rows);
+    if (size.rows > 0) progress.update(rows);
   });
-  progress.finish();
+  if (size.rows > 0) progress.finish();
   for (const std::string& line : damage) log_error(line);
   if (!damage.empty()) return kExitError;
-  std::cout << cache << ": all checksums are right (" << store.manifest().rows << " rows, "
-            << store.shard_files().size()
-            << (store.shard_files().size() == 1 ? " file)\n" : " files)\n");
+  std::cout << cache << ": all checksums are right (" << size.rows << " rows, " << size.files
+            << (size.files == 1 ? " file)\n" : " files)\n");
   return kExitDone;
 }
 

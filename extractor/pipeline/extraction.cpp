@@ -1,5 +1,7 @@
 #include "extractor/pipeline/extraction.h"
 
+#include <algorithm>
+#include <filesystem>
 #include <utility>
 #include <vector>
 
@@ -62,7 +64,7 @@ void compute_rows(const Extraction& job, const Vit& vit, FeatureStoreWriter& sto
 
   // The loader goes first at the end: nothing waits for it any more.
   RowWriter writer(store, job.write_threads);
-  BatchLoader loader(job.list, job.plan, batches, job.loader);
+  ImageLoader loader(job.list, job.plan, batches, job.loader);
   while (!loader.finished()) {
     if (interrupt_reason()) {
       writer.flush();
@@ -81,15 +83,25 @@ void compute_rows(const Extraction& job, const Vit& vit, FeatureStoreWriter& sto
   progress.finish();
 }
 
-int64_t count_bad_images(const RowPlan& plan, const FeatureStoreReader& store) {
-  int64_t count = 0;
-  int64_t last = -1;
-  for (int64_t row = 0; row < plan.rows(); ++row) {
-    if (store.state(row) != RowState::kBadImage || plan.image_of(row) == last) continue;
-    last = plan.image_of(row);
-    ++count;
+// A store doesn't say why an image was bad.
+BadImages bad_images_of(const Extraction& job, const FeatureStoreReader& store) {
+  BadImages bad;
+  for (int64_t row = 0; row < job.plan.rows(); ++row) {
+    if (store.state(row) != RowState::kBadImage) continue;
+    const int64_t image = job.plan.image_of(row);
+    bad.add(image, job.list.ids[static_cast<size_t>(image)], "bad when extracted");
   }
-  return count;
+  return bad;
+}
+
+// Where a list gives no readable image at all, it may have been written for another program.
+std::string hint_about(const ImageList& list) {
+  const auto has_tab = [](const std::string& text) { return text.find('\t') != std::string::npos; };
+  const bool tabs = std::ranges::any_of(list.ids, has_tab) ||
+                    std::ranges::any_of(list.labels, [&](const LabelColumn& column) {
+                      return std::ranges::any_of(column.classes, has_tab);
+                    });
+  return tabs ? " (the list holds tabs: a space separates path and label)" : "";
 }
 
 }  // namespace
@@ -100,7 +112,8 @@ ExtractionResult extract(const Extraction& job, const Vit& vit) {
   BadImages bad;
   compute_rows(job, vit, store, bad);
   if (store.rows_stored() == 0) {
-    fail("not one of ", bad.count(), " images can be read; the first: ", bad.first());
+    fail("not one of ", bad.count(), " images can be read; the first: ", bad.first(),
+         hint_about(job.list));
   }
   // The list of bad images is there before the store is.
   bad.write(bad_images_path(job.path));
@@ -119,7 +132,10 @@ ExtractionResult check_finished(const Extraction& job) {
       job.list, job.plan, job.loader.threads, job.path,
       [&](int64_t row) -> std::optional<Sha256Digest> { return store.image_digest(row); });
   check_interrupt(kHowToGoOn);
-  return {count_bad_images(job.plan, store)};
+  const BadImages bad = bad_images_of(job, store);
+  const std::string list = bad_images_path(job.path);
+  if (bad.count() > 0 && !std::filesystem::exists(list)) bad.write(list);
+  return {bad.count()};
 }
 
 Manifest shard_manifest(Manifest whole, const ImageList& list, const RowPlan& plan) {

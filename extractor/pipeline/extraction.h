@@ -6,7 +6,7 @@
 #include "common/feature_store/manifest.h"
 #include "extractor/backbone/vit.h"
 #include "extractor/images/image_list.h"
-#include "extractor/pipeline/batch_loader.h"
+#include "extractor/pipeline/image_loader.h"
 #include "extractor/pipeline/row_plan.h"
 
 namespace last {
@@ -17,7 +17,7 @@ struct Extraction {
   const ImageList& list;
   const RowPlan& plan;
   Manifest manifest;
-  BatchLoader::Options loader;
+  ImageLoader::Options loader;
   int write_threads = 1;
 };
 
@@ -33,6 +33,7 @@ struct ExtractionResult {
 ExtractionResult extract(const Extraction& extraction, const Vit& vit);
 
 // Checks a finished store against what would be extracted now: configuration, list and images.
+// Writes the list of bad images again where it is gone.
 ExtractionResult check_finished(const Extraction& extraction);
 
 // The manifest of one shard: the parts of `whole` (labels and ids by image) that are its rows.

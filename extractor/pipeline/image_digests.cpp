@@ -1,6 +1,7 @@
 #include "extractor/pipeline/image_digests.h"
 
 #include <atomic>
+#include <string>
 #include <vector>
 
 #include "common/cli/interrupt.h"
@@ -12,12 +13,17 @@
 namespace last {
 namespace {
 
-Sha256Digest digest_of(const std::string& path) {
+struct ImageFile {
+  Sha256Digest digest = {};
+  std::string problem;  // why it can't be read
+};
+
+ImageFile look_at(const std::string& path) {
   try {
     const std::vector<uint8_t> bytes = read_image_file(path);
-    return sha256(bytes.data(), bytes.size());
-  } catch (const BadImage&) {
-    return {};
+    return {sha256(bytes.data(), bytes.size()), ""};
+  } catch (const BadImage& error) {
+    return {{}, error.what()};
   }
 }
 
@@ -36,13 +42,18 @@ void check_image_digests(const ImageList& list, const RowPlan& plan, int threads
   ThreadPool pool(threads);
   pool.run([&](int) {
     for (size_t i = next++; i + 1 < starts.size() && !interrupt_reason(); i = next++) {
-      std::optional<Sha256Digest> found;
+      std::optional<ImageFile> found;
       for (int64_t row = starts[i]; row < starts[i + 1]; ++row) {
         const std::optional<Sha256Digest> expected = recorded(row);
         if (!expected) continue;
         const auto image = static_cast<size_t>(plan.image_of(row));
-        if (!found) found = digest_of(list.paths[image]);
-        if (*found == *expected) continue;
+        if (!found) found = look_at(list.paths[image]);
+        if (found->digest == *expected) continue;
+        if (!found->problem.empty()) {
+          fail("\"", store, "\" is stale: the image \"", list.ids[image],
+               "\" can't be read any more (", found->problem,
+               "); restore it, or delete the cache and extract again");
+        }
         fail("\"", store, "\" is stale: the image \"", list.ids[image],
              "\" has changed since its features were stored; delete the cache and extract again");
       }

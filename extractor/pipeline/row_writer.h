@@ -11,7 +11,7 @@
 
 #include "common/feature_store/writer.h"
 #include "common/threads/thread_pool.h"
-#include "extractor/pipeline/batch_loader.h"
+#include "extractor/pipeline/image_loader.h"
 
 namespace last {
 

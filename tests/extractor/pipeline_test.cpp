@@ -1,18 +1,22 @@
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <string>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <gtest/gtest.h>
 
 #include "common/error.h"
 #include "common/io/file.h"
+#include "common/threads/thread_pool.h"
 #include "extractor/commands/layers.h"
 #include "extractor/images/decode.h"
 #include "extractor/pipeline/bad_images.h"
-#include "extractor/pipeline/batch_loader.h"
 #include "extractor/pipeline/image_digests.h"
+#include "extractor/pipeline/image_loader.h"
 #include "extractor/pipeline/row_plan.h"
 
 namespace last {
@@ -52,9 +56,9 @@ TEST(RowPlan, RowsCountFromTheShard) {
   EXPECT_EQ(plan.view_of(13), 2);
 }
 
-class BatchLoaderTest : public testing::Test {
+class ImageLoaderTest : public testing::Test {
  protected:
-  BatchLoaderTest() {
+  ImageLoaderTest() {
     options_.preprocessing.width = options_.preprocessing.height = 8;
     options_.max_pixels = kDefaultMaxPixels;
     const char* names[] = {"rgb.png", "gray.jpg", "absent.png", "rgb.bmp", "rgba.png"};
@@ -67,7 +71,7 @@ class BatchLoaderTest : public testing::Test {
   // All batches, as one row of floats per row.
   std::vector<std::vector<float>> load(const RowPlan& plan, std::vector<int64_t> batches) {
     std::vector<std::vector<float>> rows;
-    BatchLoader loader(list_, plan, batches, options_);
+    ImageLoader loader(list_, plan, batches, options_);
     size_t next = 0;
     while (!loader.finished()) {
       const auto batch = loader.next(10.0);
@@ -84,12 +88,12 @@ class BatchLoaderTest : public testing::Test {
   }
 
   ImageList list_;
-  BatchLoader::Options options_;
+  ImageLoader::Options options_;
   std::vector<std::string> reasons_;
   std::vector<Sha256Digest> digests_;
 };
 
-TEST_F(BatchLoaderTest, SameRowsWithAnyNumberOfThreads) {
+TEST_F(ImageLoaderTest, SameRowsWithAnyNumberOfThreads) {
   options_.views = {3, Augmentation::kRandomResizedCropFlip, 5};
   const RowPlan plan(50, 3, 16, 0, 1);
   std::vector<int64_t> all;
@@ -104,7 +108,7 @@ TEST_F(BatchLoaderTest, SameRowsWithAnyNumberOfThreads) {
   EXPECT_EQ(part.back(), one.back());
 }
 
-TEST_F(BatchLoaderTest, BadImagesAreZerosWithAReason) {
+TEST_F(ImageLoaderTest, BadImagesAreZerosWithAReason) {
   const RowPlan plan(50, 1, 5, 0, 1);
   const auto rows = load(plan, {0});
   EXPECT_EQ(reasons_[2], "no such file");
@@ -115,16 +119,16 @@ TEST_F(BatchLoaderTest, BadImagesAreZerosWithAReason) {
   EXPECT_NE(rows[0], rows[2]);
 }
 
-TEST_F(BatchLoaderTest, CanBeDroppedAtAnyTime) {
+TEST_F(ImageLoaderTest, CanBeDroppedAtAnyTime) {
   const RowPlan plan(50, 1, 5, 0, 1);
   options_.threads = 4;
   for (int taken = 0; taken < 3; ++taken) {
-    BatchLoader loader(list_, plan, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, options_);
+    ImageLoader loader(list_, plan, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, options_);
     for (int i = 0; i < taken; ++i) loader.next(10.0);
   }
 }
 
-TEST_F(BatchLoaderTest, ChangedImagesMakeAStoreStale) {
+TEST_F(ImageLoaderTest, ChangedImagesMakeAStoreStale) {
   const RowPlan plan(50, 2, 8, 0, 1);
   const auto right = [&](int64_t row) -> std::optional<Sha256Digest> {
     if (plan.image_of(row) % 5 == 2) return Sha256Digest{};  // absent then and now
@@ -132,14 +136,47 @@ TEST_F(BatchLoaderTest, ChangedImagesMakeAStoreStale) {
   };
   EXPECT_NO_THROW(check_image_digests(list_, plan, 3, "a.h5", right));
   const auto wrong = [&](int64_t row) -> std::optional<Sha256Digest> {
-    return row == 15 ? Sha256Digest{1} : right(row);
+    return row == 13 ? Sha256Digest{1} : right(row);
   };
   try {
     check_image_digests(list_, plan, 3, "a.h5", wrong);
     FAIL() << "no error";
   } catch (const Error& error) {
-    EXPECT_NE(std::string(error.what()).find("stale: the image \"7\""), std::string::npos);
+    EXPECT_NE(std::string(error.what()).find("stale: the image \"6\" has changed"),
+              std::string::npos);
   }
+  const auto deleted = [&](int64_t row) -> std::optional<Sha256Digest> {
+    return row == 4 ? Sha256Digest{1} : right(row);
+  };
+  try {
+    check_image_digests(list_, plan, 3, "a.h5", deleted);
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    EXPECT_NE(
+        std::string(error.what()).find("the image \"2\" can't be read any more (no such file)"),
+        std::string::npos)
+        << error.what();
+  }
+}
+
+// Ends the process: 0 where `action` throws an Error when memory for 1000 stacks is lacking.
+[[noreturn]] void with_little_memory(const std::function<void()>& action) {
+  const rlimit little{rlim_t{2} << 30, rlim_t{2} << 30};
+  if (setrlimit(RLIMIT_AS, &little) != 0) std::_Exit(1);
+  try {
+    action();
+  } catch (const Error&) {
+    std::_Exit(0);
+  }
+  std::_Exit(2);
+}
+
+TEST_F(ImageLoaderTest, TooManyThreadsAreAnError) {
+  const RowPlan plan(50, 1, 5, 0, 1);
+  options_.threads = 1024;
+  EXPECT_EXIT(with_little_memory([&] { ImageLoader(list_, plan, {0}, options_); }),
+              testing::ExitedWithCode(0), "");
+  EXPECT_EXIT(with_little_memory([] { ThreadPool(1024); }), testing::ExitedWithCode(0), "");
 }
 
 TEST(BadImages, AreQuotedAndInOrderOfTheList) {

@@ -1,38 +1,50 @@
-#include "extractor/pipeline/batch_loader.h"
+#include "extractor/pipeline/image_loader.h"
 
 #include <algorithm>
 #include <chrono>
+#include <system_error>
 #include <utility>
 
 #include <ATen/ops/zeros.h>
 #include <c10/core/TensorOptions.h>
 
+#include "common/error.h"
 #include "extractor/images/bad_image.h"
 #include "extractor/images/decode.h"
 
 namespace last {
 
-struct BatchLoader::PendingBatch {
+struct ImageLoader::PendingBatch {
   ImageBatch batch;
   int64_t rows = 0;
   int64_t claimed = 0;   // rows that a thread has taken
   int64_t finished = 0;  // rows that are prepared
 };
 
-struct BatchLoader::Task {
+struct ImageLoader::Task {
   PendingBatch* pending = nullptr;
   int64_t begin = 0;  // in the batch
   int64_t end = 0;
 };
 
-BatchLoader::BatchLoader(const ImageList& list, const RowPlan& plan, std::vector<int64_t> batches,
+ImageLoader::ImageLoader(const ImageList& list, const RowPlan& plan, std::vector<int64_t> batches,
                          const Options& options)
     : list_(list), plan_(plan), batches_(std::move(batches)), options_(options) {
   open_batches();
-  for (int i = 0; i < std::max(options.threads, 1); ++i) threads_.emplace_back([this] { work(); });
+  try {
+    for (int i = 0; i < std::max(options.threads, 1); ++i) {
+      threads_.emplace_back([this] { work(); });
+    }
+  } catch (const std::system_error& error) {
+    stop();
+    fail("can't start ", options.threads, " threads for images: ", error.code().message(),
+         "; try fewer --decode-threads");
+  }
 }
 
-BatchLoader::~BatchLoader() {
+ImageLoader::~ImageLoader() { stop(); }
+
+void ImageLoader::stop() {
   {
     const std::lock_guard lock(mutex_);
     stop_ = true;
@@ -41,7 +53,7 @@ BatchLoader::~BatchLoader() {
   for (std::thread& thread : threads_) thread.join();
 }
 
-void BatchLoader::open_batches() {
+void ImageLoader::open_batches() {
   while (pending_.size() < kWindow && opened_ < batches_.size()) {
     const int64_t index = batches_[opened_++];
     auto pending = std::make_unique<PendingBatch>();
@@ -55,7 +67,7 @@ void BatchLoader::open_batches() {
   }
 }
 
-std::optional<ImageBatch> BatchLoader::next(double patience) {
+std::optional<ImageBatch> ImageLoader::next(double patience) {
   std::unique_lock lock(mutex_);
   if (finished()) return std::nullopt;
   const auto ready = [&] { return error_ || pending_.front()->finished == pending_.front()->rows; };
@@ -73,7 +85,7 @@ std::optional<ImageBatch> BatchLoader::next(double patience) {
 }
 
 // The views of an image that lie in one batch are one task: the image is decoded once for them.
-bool BatchLoader::take_task(std::unique_lock<std::mutex>& lock, Task* task) {
+bool ImageLoader::take_task(std::unique_lock<std::mutex>& lock, Task* task) {
   for (;;) {
     if (stop_) return false;
     for (const auto& pending : pending_) {
@@ -90,7 +102,7 @@ bool BatchLoader::take_task(std::unique_lock<std::mutex>& lock, Task* task) {
   }
 }
 
-void BatchLoader::work() {
+void ImageLoader::work() {
   std::unique_lock lock(mutex_);
   Task task;
   while (take_task(lock, &task)) {
@@ -112,7 +124,7 @@ void BatchLoader::work() {
   }
 }
 
-void BatchLoader::prepare(const Task& task) const {
+void ImageLoader::prepare(const Task& task) const {
   ImageBatch& batch = task.pending->batch;
   const int64_t image = plan_.image_of(batch.first_row + task.begin);
   const std::string& id = list_.ids[static_cast<size_t>(image)];

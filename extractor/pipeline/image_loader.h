@@ -35,7 +35,7 @@ struct ImageBatch {
 
 // Reads, decodes and prepares the images of batches ahead of their use, on threads of its own; at
 // most kWindow batches wait. Used by one thread.
-class BatchLoader {
+class ImageLoader {
  public:
   struct Options {
     Preprocessing preprocessing;
@@ -45,12 +45,13 @@ class BatchLoader {
     bool pinned = false;  // page-locked memory, for copies to a GPU
   };
 
-  // `batches` of the plan, in this order. `list` and `plan` must outlive the loader.
-  BatchLoader(const ImageList& list, const RowPlan& plan, std::vector<int64_t> batches,
+  // `batches` of the plan, in this order. `list` and `plan` must outlive the loader. An Error where
+  // the system gives fewer threads.
+  ImageLoader(const ImageList& list, const RowPlan& plan, std::vector<int64_t> batches,
               const Options& options);
-  ~BatchLoader();  // returns when the images in hand are decoded
-  BatchLoader(const BatchLoader&) = delete;
-  BatchLoader& operator=(const BatchLoader&) = delete;
+  ~ImageLoader();  // returns when the images in hand are decoded
+  ImageLoader(const ImageLoader&) = delete;
+  ImageLoader& operator=(const ImageLoader&) = delete;
 
   // The next batch, or nothing after the last one or when `patience` seconds have passed. Throws
   // what a thread threw; a bad image is no error.
@@ -65,6 +66,7 @@ class BatchLoader {
   struct PendingBatch;
 
   void open_batches();
+  void stop();
   void work();
   bool take_task(std::unique_lock<std::mutex>& lock, Task* task);
   void prepare(const Task& task) const;
