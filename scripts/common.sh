@@ -25,5 +25,6 @@ show_help() {
 }
 
 has_gpu() {
-  command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep -q GPU
+  # No pipe into grep -q: it ends at the first match, and nvidia-smi fails writing the rest.
+  [[ $(nvidia-smi -L 2>/dev/null) == *GPU* ]]
 }

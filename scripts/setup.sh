@@ -18,11 +18,13 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 readonly venv=$root/.venv
 readonly python=$venv/bin/python
 readonly build_packages=(
-  ca-certificates ccache cmake g++ git ninja-build python3 python3-venv
+  ca-certificates cmake g++ ninja-build python3 python3-venv
   libboost-program-options-dev libhdf5-dev libisal-dev libjpeg-dev libopencv-dev libpng-dev libssl-dev
   libzip-dev nlohmann-json3-dev)
 readonly test_packages=(
   clang-format clang-tidy hdf5-tools libbenchmark-dev libgtest-dev shellcheck)
+# Only save time: where they can't be had, the setup goes on without them.
+readonly optional_packages=(ccache git)
 
 parse_level() {
   level=slim
@@ -61,26 +63,51 @@ may_be_root() {
   [[ $(id -u) == 0 ]] || sudo -n true 2>/dev/null
 }
 
+apt_install() {
+  say "Installing ${#} system packages: $*"
+  as_root apt-get update -qq || say "The package lists could not be renewed; trying with old ones"
+  as_root apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
+install_optional_packages() {
+  local missing
+  mapfile -t missing < <(missing_packages "${optional_packages[@]}")
+  if [[ ${#missing[@]} != 0 ]] && may_be_root; then
+    apt_install "${missing[@]}" || say "Going on without ${missing[*]}"
+  fi
+}
+
+# Another system than Debian: its packages have other names, and may be there.
+check_tools() {
+  local tool
+  for tool in cmake g++ ninja python3; do
+    command -v "$tool" >/dev/null ||
+      die "$tool is missing, and this is not a Debian or Ubuntu system;" \
+        "please install what corresponds to: $*"
+  done
+  say "Not a Debian or Ubuntu system: if the build misses something," \
+    "install what corresponds to: $*"
+}
+
 install_system_packages() {
   local wanted=("${build_packages[@]}") missing
   if [[ $level == full ]]; then
     wanted+=("${test_packages[@]}")
   fi
-  command -v dpkg-query >/dev/null ||
-    die "this is not a Debian or Ubuntu system; please install what corresponds to: ${wanted[*]}"
-  mapfile -t missing < <(missing_packages "${wanted[@]}")
-  if [[ ${#missing[@]} == 0 ]]; then
+  if ! command -v dpkg-query >/dev/null; then
+    check_tools "${wanted[@]}"
     return
   fi
-  if ! may_be_root; then
+  mapfile -t missing < <(missing_packages "${wanted[@]}")
+  if [[ ${#missing[@]} != 0 ]] && ! may_be_root; then
     echo "Some system packages are missing. Ask an administrator to run:" >&2
     echo "  sudo apt-get update && sudo apt-get install --no-install-recommends ${missing[*]}" >&2
     exit 1
   fi
-  say "Installing ${#missing[@]} system packages: ${missing[*]}"
-  as_root apt-get update -qq || say "The package lists could not be renewed; trying with old ones"
-  as_root apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null ||
-    die "apt-get could not install: ${missing[*]}"
+  if [[ ${#missing[@]} != 0 ]]; then
+    apt_install "${missing[@]}" || die "apt-get could not install: ${missing[*]}"
+  fi
+  install_optional_packages
 }
 
 make_venv() {

@@ -40,14 +40,22 @@ check_scripts() {
 
 # One version decides: others lay out some lines differently.
 check_format() {
-  local formatter files
+  local formatter file files=()
   formatter=$(command -v clang-format-14 || command -v clang-format)
   if [[ $("$formatter" --version) != *"version 14."* ]]; then
     say "Formatting is not checked: that takes clang-format 14"
     return
   fi
+  while IFS= read -r file; do
+    if [[ -f $root/$file ]]; then # not deleted
+      files+=("$file")
+    fi
+  done < <(git -C "$root" ls-files '*.h' '*.cpp' 2>/dev/null)
+  if [[ ${#files[@]} == 0 ]]; then
+    say "Formatting is not checked: this is not a git checkout"
+    return
+  fi
   say "Checking the formatting"
-  mapfile -t files < <(git -C "$root" ls-files '*.h' '*.cpp')
   (cd "$root" && "$formatter" --dry-run --Werror "${files[@]}")
 }
 

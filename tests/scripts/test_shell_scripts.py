@@ -75,6 +75,65 @@ def test_setup_installs_what_is_missing_and_full_wants_more(system):
     assert "libhdf5-dev" in full and "libgtest-dev" in full
 
 
+def test_setup_without_root_goes_on_without_optional_packages(system):
+    fake_python(system)
+    system.command("dpkg-query", '[[ ${!#} == ccache || ${!#} == git ]] || echo -n installed')
+    system.command("id", "echo 1000")
+    system.command("sudo", "exit 1")
+    assert system.setup("--slim").returncode == 0
+    # With root they are wanted, but a failure to install them ends nothing.
+    log = system.folder / "log"
+    system.command("id", "echo 0")
+    system.command("apt-get", f'echo "$@" >>{log}; exit 1')
+    result = system.setup("--slim")
+    assert result.returncode == 0, result.stderr
+    assert "ccache git" in log.read_text() and "Going on without ccache git" in result.stderr
+
+
+def test_setup_on_another_system(system):
+    fake_python(system)
+    (system.commands / "dpkg-query").unlink()
+    for tool in ("bash", "basename", "cat", "chmod", "cp", "cut", "dirname", "env", "id", "mkdir",
+                 "rm", "sed", "sha256sum"):
+        (system.commands / tool).symlink_to(shutil.which(tool))
+    for tool in ("cmake", "g++", "ninja"):
+        system.command(tool, "exit 0")
+    setup = system.folder / "scripts" / "setup.sh"
+    result = run(setup, "--slim", PATH=str(system.commands))
+    assert result.returncode == 0, result.stderr
+    assert "what corresponds to: ca-certificates" in result.stderr
+    (system.commands / "ninja").unlink()
+    result = run(setup, "--slim", PATH=str(system.commands))
+    assert result.returncode == 1
+    assert "ninja is missing" in result.stderr and "libhdf5-dev" in result.stderr
+
+
+@pytest.mark.parametrize("checkout", [True, False])
+def test_formatting_of_what_is_there(system, checkout):
+    log = system.folder / "log"
+    system.command("clang-format-14", f'[[ $1 != --version ]] || {{ echo version 14.; exit; }}; '
+                                      f'echo "$@" >>{log}; [[ $# -gt 2 ]] || cat')
+    for name in ("build.sh", "setup.sh"):
+        (system.folder / "scripts" / name).write_text("#!/bin/bash\n")
+    for name in ("shellcheck", "ctest"):
+        system.command(name, "exit 0")
+    (system.folder / "here.cpp").write_text("")
+    (system.folder / "gone.cpp").write_text("")
+    if checkout:
+        for command in (["init", "-q"], ["add", "."]):
+            subprocess.run(["git", *command], cwd=system.folder, check=True)
+    (system.folder / "gone.cpp").unlink()
+    result = subprocess.run(["bash", system.folder / "scripts" / "test.sh", "--unit"],
+                            stdin=subprocess.PIPE, capture_output=True, text=True, timeout=20,
+                            env={**os.environ, "GIT_CEILING_DIRECTORIES": str(system.folder.parent),
+                                 "PATH": f"{system.commands}:{os.environ['PATH']}"})
+    assert result.returncode == 0, result.stderr
+    if checkout:
+        assert log.read_text().split() == ["--dry-run", "--Werror", "here.cpp"]
+    else:
+        assert not log.exists() and "not a git checkout" in result.stderr
+
+
 def test_setup_names_the_package_for_an_incomplete_python(system):
     system.command("dpkg-query", "echo -n installed")
     system.command("python3", '[[ $2 != *ensurepip* ]]')
@@ -110,7 +169,9 @@ def test_setup_is_idempotent_and_upgrades(system):
 
 def test_setup_takes_full_where_there_is_a_gpu(system):
     log = fake_python(system)
-    system.command("nvidia-smi", 'echo "GPU 0: a card"')
+    # Long enough that a reader which stops at the first match breaks the pipe.
+    system.command("nvidia-smi", 'echo "GPU 0: a card"; for i in {1..20000}; do echo "GPU $i" || '
+                                 'exit 1; done')
     assert system.setup().returncode == 0
     assert "requirements-full.txt" in log.read_text()
 
