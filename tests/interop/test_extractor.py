@@ -236,8 +236,24 @@ def test_shards_hold_the_rows_of_the_whole(tmp_path, pictures):
             assert np.array_equal(parts, whole[key][:]), key
     assert run("inspect", "--cache", tmp_path / "s.h5", "--json").returncode == 0
     assert "3 files" in run("verify", "--cache", tmp_path / "s.h5").stdout
+    for store in stores:
+        store.close()
+    for name in (names[0], names[2]):
+        damage(name, 100)
+    result = run("verify", "--cache", tmp_path / "s.h5")
+    assert result.returncode == 1
+    assert [name.name for name in names if name.name in result.stderr] == [
+        names[0].name, names[2].name]
     names[1].unlink()
     assert run("verify", "--cache", tmp_path / "s.h5").returncode == 1
+
+
+def damage(path, offset):
+    with path.open("r+b") as handle:
+        handle.seek(offset)
+        byte = handle.read(1)
+        handle.seek(offset)
+        handle.write(bytes([byte[0] ^ 1]))
 
 
 @pytest.mark.parametrize("variables", [
@@ -265,10 +281,15 @@ def test_finished_command_again(tmp_path, pictures):
     extract(pictures, cache, *FAST)
     before = cache.stat()
     extract(pictures, cache, *FAST)
-    assert cache.stat() == before
+    after = cache.stat()  # reading may change the time of access
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     only_one_line(extract(pictures, cache, *FAST, "--interpolation", "bilinear", status=1),
                   "interpolation", "bicubic", "bilinear")
     only_one_line(extract(pictures, cache, *FAST[:-1], 8, status=1), "batch_size")
+    only_one_line(extract(pictures, cache, *FAST, "--max-pixels", 9, status=1), "max_pixels")
+    (tmp_path / "pictures/05.png").rename(tmp_path / "away.png")
+    only_one_line(extract(pictures, cache, *FAST, status=1), "pictures/05.png", "can't be read")
+    (tmp_path / "away.png").rename(tmp_path / "pictures/05.png")
     Image.new("RGB", (60, 50)).save(tmp_path / "pictures/03.png")
     only_one_line(extract(pictures, cache, *FAST, status=1), "stale", "pictures/03.png")
     with pictures.open("a") as list_file:
@@ -313,6 +334,9 @@ def test_interrupt(tmp_path, pictures, sent):
 def test_time_limit(tmp_path, pictures):
     result = extract(pictures, tmp_path / "a.h5", *SLOW, "--time-limit", "0.01s", status=4)
     assert "time limit" in result.stderr
+    result = extract(pictures, tmp_path / "a.h5", *SLOW, "--time-limit", "0.01s", "--quiet",
+                     status=4)
+    assert result.stderr.startswith("extractor: the time limit is over")
     assert not (tmp_path / "a.h5").exists()
 
 
@@ -349,7 +373,12 @@ def test_bad_images_cost_their_rows_only(tmp_path, pictures):
     # As often as it is run.
     extract(pictures, cache, *FAST, "--allow-bad", 3, status=3)
     extract(pictures, cache, *FAST, "--allow-bad", 4, status=0)
+    (tmp_path / "a.bad.csv").unlink()
     extract(pictures, cache, *FAST, status=3)
+    with (tmp_path / "a.bad.csv").open(newline="") as table:
+        again = list(csv.DictReader(table))
+    assert [row["path"] for row in again] == [row["path"] for row in rows]
+    assert {row["reason"] for row in again} == {"bad when extracted"}
     assert json.loads(run("inspect", "--cache", cache, "--json").stdout)["bad_rows"] == 4
 
 
@@ -358,6 +387,13 @@ def test_not_one_readable_image(tmp_path):
     result = extract(tmp_path / "list.txt", tmp_path / "a.h5", *FAST, status=1)
     only_one_line(result, "not one of 2 images", "a.jpg: no such file")
     assert not (tmp_path / "a.h5").exists()
+
+
+@pytest.mark.parametrize("line", ["pictures/00.png\t0\n", "two words.png\t0\n"])
+def test_a_list_with_tabs(tmp_path, pictures, line):
+    pictures.write_text(line)
+    only_one_line(extract(pictures, tmp_path / "a.h5", *FAST, status=1),
+                  "a space separates path and label")
 
 
 def test_max_pixels(tmp_path, pictures):
@@ -394,6 +430,10 @@ def test_max_pixels(tmp_path, pictures):
     (("--weights", "absent.safetensors"), 1, ("absent.safetensors",)),
     (("--images", "absent.txt"), 1, ("absent.txt",)),
     (("--cache", "name.hdf5"), 2, ("--cache name.hdf5",)),
+    (("--cache", ".h5"), 2, ("--cache .h5",)),
+    (("--augment-seed", "-1"), 2, ("--augment-seed -1",)),
+    (("--time-limit", "200000d"), 2, ("--time-limit", "10 years")),
+    (("--config", "/"), 1, ("configuration", "/")),
 ])
 def test_bad_options(tmp_path, pictures, more, status, parts):
     given = {"--weights": str(need(WEIGHTS)), "--images": str(pictures),
@@ -447,20 +487,32 @@ def test_inspect_and_verify(tmp_path, pictures):
     features = store["config"]["features"]
     assert features["weights_sha256"] == hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()
     assert run("inspect", "--cache", cache).returncode == 0
+    with open("/dev/full", "w") as full:
+        lost = subprocess.run(command("inspect", "--cache", cache), stdout=full, text=True,
+                              stderr=subprocess.PIPE)
+    assert lost.returncode == 1
+    only_one_line(lost, "can't write to standard output")
 
     assert run("verify", "--cache", cache).returncode == 0
     with h5py.File(cache) as handle:
         offset = handle["features"].id.get_offset()
-    with cache.open("r+b") as handle:
-        handle.seek(offset + 1000)
-        byte = handle.read(1)
-        handle.seek(offset + 1000)
-        handle.write(bytes([byte[0] ^ 1]))
+    damage(cache, offset + 1000)
     damaged = run("verify", "--cache", cache)
     assert damaged.returncode == 1 and "row 0" in damaged.stderr
     for name in ("inspect", "verify"):
         assert run(name, "--cache", tmp_path / "absent.h5").returncode == 1
         assert run(name).returncode == 2
+
+
+def test_inspect_of_many_classes(tmp_path, pictures):
+    pictures.write_text("pictures/00.png 9999\n")
+    extract(pictures, tmp_path / "a.h5", *FAST)
+    labels, = json.loads(run("inspect", "--cache", tmp_path / "a.h5", "--json").stdout)["labels"]
+    assert labels["classes"] == 10000 and labels["rows_of_class"] == [0] * 9999 + [1]
+    pictures.write_text("pictures/00.png 10000000\n")
+    extract(pictures, tmp_path / "b.h5", *FAST)
+    labels, = json.loads(run("inspect", "--cache", tmp_path / "b.h5", "--json").stdout)["labels"]
+    assert labels["classes"] == 10000001 and "rows_of_class" not in labels
 
 
 def test_model():
