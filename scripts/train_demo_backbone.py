@@ -201,7 +201,7 @@ def export(model, path):
             "pool_size": None,
             "first_conv": "patch_embed.proj",
             "classifier": "head",
-            "license": "apache-2.0",
+            "license": "mit",
         },
     }
     path.with_name("config.json").write_text(json.dumps(config, indent=2) + "\n")

@@ -383,6 +383,20 @@ def test_a_column_of_identifiers_is_refused(tiny, tmp_path):
     train(store, tmp_path / "run", "--target", "corner", data=("train",))
 
 
+def test_bf16_products_where_the_processor_has_them(tiny, tmp_path):
+    arguments = command(tiny, tmp_path / "run", "--target", "corner", "--precision", "bf16")
+    if "amx_bf16" not in open("/proc/cpuinfo").read() and not os.path.exists("/dev/nvidiactl"):
+        assert "AMX" in failing(arguments, 1)
+        return
+    subprocess.run(arguments, check=True, capture_output=True)
+    train(tiny, tmp_path / "fp32", "--target", "corner")
+    first, second = (tensors(tmp_path / name / "networks" / "0.safetensors")
+                     for name in ("run", "fp32"))
+    differences = [(first[name] - second[name]).abs().max() for name in first]
+    assert 0 < max(differences) < 0.05
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["options"]["precision"] == "bf16"
+
+
 def test_the_trainer_links_neither_backbone_nor_opencv():
     libraries = subprocess.run(["ldd", tool("trainer")], capture_output=True, text=True,
                                check=True).stdout

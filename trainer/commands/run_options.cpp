@@ -87,7 +87,7 @@ void add_machine_options(po::options_description& group, Texts& t, RunOptions& o
   group.add_options()("device",
                       po::value(&options.device)->default_value("auto")->value_name("NAME"),
                       "auto | cpu | cuda | cuda:N");
-  add(group, "precision", t.precision, "WHAT", "of the matrix products: auto | fp32");
+  add(group, "precision", t.precision, "WHAT", "of the matrix products: auto (fp32) | fp32 | bf16");
   add(group, "threads", t.threads, "N", "CPU threads; 0: all processors");
   add(group, "memory", t.memory, "SIZE",
       "features are held in memory up to this size, else streamed from disk at every epoch "
@@ -245,9 +245,7 @@ std::optional<RunOptions> parse_run_options(const std::vector<std::string>& argu
   options.retrain_seeds = parse_integers("--retrain-seeds", texts.retrain_seeds);
   check_each(
       "--retrain-seeds", options.retrain_seeds, [](int64_t v) { return v >= 0; }, "0 or more");
-  if (texts.precision != "auto" && texts.precision != "fp32") {
-    fail_usage("--precision: \"", texts.precision, "\" is not one of auto, fp32");
-  }
+  options.precision = parse_precision(texts.precision);
   options.threads = parse_integer("--threads", texts.threads);
   if (!texts.memory.empty()) options.memory = parse_size("--memory", texts.memory);
   if (!texts.time_limit.empty()) {
@@ -285,7 +283,7 @@ nlohmann::json resolved_options(const RunOptions& options) {
           {"val_fraction", options.val_fraction},
           {"retrain", options.retrain ? "train+val" : "none"},
           {"retrain_seeds", options.retrain ? options.retrain_seeds : std::vector<int64_t>{}},
-          {"precision", "fp32"}};
+          {"precision", to_string(options.precision)}};
 }
 
 }  // namespace last
