@@ -8,8 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from conftest import make_tiny_vit
 from paths import ROOT, tool
+from tiny_stores import make_tiny_vit
 
 
 def convert(source, destination):

@@ -16,6 +16,7 @@ from safetensors import safe_open
 
 import network_reference
 from paths import tool
+from tiny_stores import draw_images, extract, make_tiny_vit
 
 COLUMNS = ("network,stage,method,target,rank,gap,heads,modules,variant,bias_correction,biases,pool,"
            "norm,learning_rate,head_learning_rate_scale,weight_decay,label_smoothing,seed,epochs,"
@@ -280,7 +281,6 @@ def test_bad_input_gets_one_clear_line(tiny, tmp_path):
 
 
 def test_stores_of_different_features_are_refused(tiny, tmp_path):
-    from conftest import draw_images, extract, make_tiny_vit
     images = draw_images(tmp_path, "val", 20, seed=9)
     other_weights = extract(make_tiny_vit(tmp_path / "vit", seed=5), images, tmp_path / "other.h5")
     message = failing(command({**tiny, "val": other_weights}, tmp_path / "run"), 1)
@@ -353,7 +353,6 @@ def test_a_finished_run_prints_its_table_again(tiny, tmp_path):
 
 
 def test_other_images_under_the_same_list_are_another_run(tiny, tmp_path):
-    from conftest import draw_images, extract
     stores = {}
     for seed in (7, 8):
         folder = tmp_path / str(seed)
@@ -373,7 +372,6 @@ def test_images_that_are_trained_on_and_tested_on_are_a_warning(tiny, tmp_path):
 
 
 def test_a_column_of_identifiers_is_refused(tiny, tmp_path):
-    from conftest import draw_images, extract
     images = draw_images(tmp_path, "train", 20, 3)
     images.write_text("path,id,corner\n" + "\n".join(
         f"train/{i:03}.png,{9000000 + i},{i % 4}" for i in range(20)) + "\n")

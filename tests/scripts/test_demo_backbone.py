@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import torch
-from conftest import ROOT
+from repository import ROOT
 from safetensors.torch import load_file
 from timm.models.vision_transformer import VisionTransformer
 

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from conftest import ROOT
+from repository import ROOT
 
 HEADER = "network,method,target,parameters,val_accuracy,test_accuracy,seconds,status\n"
 
@@ -14,8 +14,10 @@ def run(folder):
 
 
 def write_run(folder, lines):
-    (folder / "run").mkdir()
-    (folder / "run" / "networks.csv").write_text(HEADER + "\n".join(lines) + "\n")
+    for method in ("last", "linear"):
+        (folder / method).mkdir()
+        found = [line for line in lines if line.split(",")[1] == method]
+        (folder / method / "networks.csv").write_text(HEADER + "\n".join(found) + "\n")
     (folder / "train.h5").write_bytes(b"0" * 2_000_000)
 
 

@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 
 import numpy as np
-from conftest import ROOT
+from repository import ROOT
 from PIL import Image
 
 import draw_shapes

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 
 import pytest
-from conftest import ROOT
+from repository import ROOT
 
 SCRIPTS = ("setup.sh", "build.sh", "demo.sh", "test.sh")
 
