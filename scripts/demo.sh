@@ -41,12 +41,20 @@ extract() {
   done
 }
 
-train() {
-  say "Training side networks and linear probes on the stored features"
+train_one_kind() {
   "$bin/trainer" run --train "$folder/train.h5" --val "$folder/val.h5" --test "$folder/test.h5" \
-    --run "$folder/run" --method last,linear --rank 8 --gap 1 --heads 2 \
-    --pool mean-patch,cls --learning-rate 1e-3,3e-3,1e-2 --weight-decay 0.05 \
-    --epochs 20 --warmup-epochs 2 >"$folder/trainer.txt"
+    --run "$folder/$1" --method "$1" --pool mean-patch,cls "${@:2}" >"$folder/$1.txt"
+}
+
+# The probes cost next to nothing, so they get more epochs and a wider grid than the side networks:
+# with the same few epochs and small learning rates they would look worse than they are.
+train() {
+  say "Training side networks on the stored features"
+  train_one_kind last --rank 8 --gap 1 --heads 2 --learning-rate 1e-3,3e-3,1e-2 \
+    --weight-decay 0.05 --epochs 20 --warmup-epochs 2
+  say "Training linear probes on the same final tokens"
+  train_one_kind linear --learning-rate 1e-3,1e-2,1e-1,1 --weight-decay 0,0.05 \
+    --epochs 200 --warmup-epochs 10
 }
 
 parse_folder "$@"

@@ -11,10 +11,15 @@ from collections import defaultdict
 from pathlib import Path
 
 
-def read_networks(path):
-    """Rows of a networks.csv that finished and were measured on both validation and test images."""
-    with open(path, newline="") as file:
-        rows = list(csv.DictReader(file))
+METHODS = ("last", "linear")  # also the names of their run directories
+
+
+def read_networks(folder):
+    """Networks of both runs that finished and were measured on validation and test images."""
+    rows = []
+    for method in METHODS:
+        with open(folder / method / "networks.csv", newline="") as file:
+            rows += csv.DictReader(file)
     return [row for row in rows
             if row["status"] == "ok" and row["val_accuracy"] and row["test_accuracy"]]
 
@@ -50,7 +55,7 @@ def summary(folder, rows):
     size = sum(path.stat().st_size for path in caches) / 1e6
     return [f"{len(rows)} networks trained in {seconds:.0f} s; "
             f"features of all images: {size:.0f} MB in {len(caches)} files",
-            f"All networks: {folder / 'run' / 'networks.csv'}"]
+            f"All networks: {folder}/{{{','.join(METHODS)}}}/networks.csv"]
 
 
 def main():
@@ -58,9 +63,9 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="the folder that scripts/demo.sh wrote")
     folder = parser.parse_args().folder
-    rows = read_networks(folder / "run" / "networks.csv")
+    rows = read_networks(folder)
     if not rows:
-        raise SystemExit(f"demo_table.py: error: {folder}/run/networks.csv has no finished network")
+        raise SystemExit(f"demo_table.py: error: no finished network in {folder}")
     print("\n".join(["", *table(rows), "", *summary(folder, rows)]))
 
 

@@ -15,7 +15,7 @@ start as sines and cosines, since nothing in these tasks would make the tokens l
 Of the heads only the one on the cls token is kept.
 
 The work can be cut into pieces: with --minutes, the state is kept in the work folder and the same
-command goes on from there. On a two-core machine the whole takes about eight minutes.
+command goes on from there. On a two-core machine the whole takes some ten minutes.
 """
 
 import argparse
