@@ -28,7 +28,7 @@ at::Tensor activate(at::Tensor x, Activation activation) {
     case Activation::kSilu:
       return at::silu(x);
   }
-  fail("an activation that is not implemented");
+  fail("unknown activation");
 }
 
 NormWeights moved(const NormWeights& norm, c10::Device device) {

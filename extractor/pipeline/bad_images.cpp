@@ -2,23 +2,10 @@
 
 #include <filesystem>
 
+#include "common/io/csv.h"
 #include "common/io/file.h"
 
 namespace last {
-namespace {
-
-std::string quoted(const std::string& field) {
-  if (field.find_first_of(",\"\r\n") == std::string::npos) return field;
-  std::string result = "\"";
-  for (const char c : field) {
-    if (c == '"') result += '"';
-    result += c;
-  }
-  return result + '"';
-}
-
-}  // namespace
-
 void BadImages::add(int64_t image, const std::string& id, const std::string& reason) {
   entries_[image] = {id, reason};
 }
@@ -36,7 +23,7 @@ void BadImages::write(const std::string& path) const {
   }
   std::string text = "path,reason\n";
   for (const auto& [image, entry] : entries_) {
-    text += quoted(entry.id) + "," + quoted(entry.reason) + "\n";
+    text += csv_field(entry.id) + "," + csv_field(entry.reason) + "\n";
   }
   write_file_atomically(path, text);
 }

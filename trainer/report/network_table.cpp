@@ -2,6 +2,7 @@
 
 #include <sstream>
 
+#include "common/io/csv.h"
 #include "trainer/report/number_text.h"
 
 namespace last {
@@ -11,13 +12,6 @@ constexpr char kHeader[] =
     "network,stage,method,target,rank,gap,heads,modules,variant,bias_correction,biases,pool,norm,"
     "learning_rate,head_learning_rate_scale,weight_decay,label_smoothing,seed,epochs,parameters,"
     "parameters_without_head,train_data,train_loss,val_accuracy,test_accuracy,seconds,status";
-
-std::string quoted(const std::string& text) {
-  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
-  std::string out = "\"";
-  for (const char c : text) out += c == '"' ? std::string("\"\"") : std::string(1, c);
-  return out + "\"";
-}
 
 const char* on_off(bool value) { return value ? "on" : "off"; }
 
@@ -41,7 +35,7 @@ std::string network_table_csv(const std::vector<NetworkRow>& rows) {
     const auto& s = row.setting;
     const auto& n = row.progress;
     out << s.index << ',' << row.stage << ',' << to_string(s.network.method) << ','
-        << quoted(row.target) << ',';
+        << csv_field(row.target) << ',';
     write_module_options(out, s.network);
     out << to_string(s.network.pool) << ',' << to_string(s.network.norm) << ','
         << shortest(s.learning_rate) << ',' << shortest(s.head_learning_rate_scale) << ','
