@@ -19,8 +19,8 @@ readonly venv=$root/.venv
 readonly python=$venv/bin/python
 readonly build_packages=(
   ca-certificates cmake g++ ninja-build python3 python3-venv
-  libboost-program-options-dev libhdf5-dev libisal-dev libjpeg-dev libopencv-dev libpng-dev libssl-dev
-  libzip-dev nlohmann-json3-dev)
+  libboost-program-options-dev libhdf5-dev libisal-dev libjpeg-dev libopencv-dev libpng-dev
+  libssl-dev nlohmann-json3-dev)
 readonly test_packages=(
   clang-format clang-tidy hdf5-tools libbenchmark-dev libgtest-dev shellcheck)
 # Only save time: where they can't be had, the setup goes on without them.
