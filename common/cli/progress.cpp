@@ -14,10 +14,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
 std::string format_rate(double rate) {
   std::array<char, 32> text{};
   std::snprintf(text.data(), text.size(), rate < 10 ? "%.2f" : "%.0f", rate);
@@ -25,6 +21,10 @@ std::string format_rate(double rate) {
 }
 
 }  // namespace
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 Progress::Progress(std::string label, std::string unit, int64_t total, int64_t already_done)
     : label_(std::move(label)),

@@ -6,6 +6,8 @@
 
 namespace last {
 
+double seconds_since(std::chrono::steady_clock::time_point start);
+
 // A bar on a terminal, a line every few seconds elsewhere, nothing with --quiet: done, total, rate
 // and remaining time. Used by one thread.
 class Progress {

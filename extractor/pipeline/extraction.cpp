@@ -19,7 +19,6 @@ namespace last {
 namespace {
 
 constexpr double kPatience = 0.1;  // seconds between looks for an interrupt
-constexpr char kHowToGoOn[] = "run the same command again to go on";
 
 std::vector<int64_t> missing_batches(const RowPlan& plan, const FeatureStoreWriter& store) {
   std::vector<int64_t> batches;

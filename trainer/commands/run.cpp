@@ -31,10 +31,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
 // Reads features that are held in memory beforehand, so that it is seen and can be interrupted.
 void load_resident(FeatureSource& source) {
   if (!source.resident() || source.loaded()) return;

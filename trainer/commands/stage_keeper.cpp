@@ -16,10 +16,6 @@ using Clock = std::chrono::steady_clock;
 
 constexpr double kSecondsBetweenCheckpoints = 30;
 
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
 }  // namespace
 
 StageKeeper::StageKeeper(std::string checkpoint, std::vector<Bank>& banks, MetricsLog& log,

@@ -10,9 +10,6 @@
 
 namespace last {
 
-// What the messages of interrupted work say.
-inline constexpr char kHowToGoOn[] = "run the same command again to go on";
-
 // Watches a stage: shows how far it is, logs every epoch, saves it now and then, at its end, and
 // when it is interrupted.
 class StageKeeper {
