@@ -5,41 +5,15 @@
 
 #include <ATen/ops/equal.h>
 #include <ATen/ops/ones.h>
-#include <ATen/ops/randn.h>
 #include <gtest/gtest.h>
 
 #include "common/error.h"
 #include "common/io/file.h"
 #include "common/tensor_file/safetensors.h"
+#include "tests/common/last/example_network.h"
 
 namespace last {
 namespace {
-
-NetworkFile example(FinalNorm norm) {
-  NetworkFile network;
-  network.config.rank = 4;
-  network.config.heads = 2;
-  network.config.biases = true;
-  network.config.modules = 2;
-  network.config.norm = norm;
-  auto& b = network.backbone;
-  b.name = "tiny";
-  b.depth = 2;
-  b.dim = 16;
-  b.tokens = 5;
-  b.prefix_tokens = 1;
-  b.has_cls_token = true;
-  b.grid_height = b.grid_width = 2;
-  b.layers = {0, 1, 2};
-  b.norm_weight = at::randn({16});
-  b.norm_bias = at::randn({16});
-  network.parameters = make_parameters(1, network.config, b, 3);
-  for (auto& [name, tensor] : network.parameters.named()) tensor.normal_();
-  network.target = "shape";
-  network.class_names = {"a", "b", "c"};
-  network.features = {{"preprocessing", {{"resize", {64, 64}}}}};
-  return network;
-}
 
 class NetworkFileTest : public testing::Test {
  protected:
@@ -57,7 +31,7 @@ class NetworkFileTest : public testing::Test {
 
 TEST_F(NetworkFileTest, GivesBackEverything) {
   for (const auto norm : {FinalNorm::kFrozen, FinalNorm::kTrainable, FinalNorm::kNone}) {
-    const auto written = example(norm);
+    const auto written = example_network(norm);
     save_network(path_, written);
     const auto read = load_network(path_);
     EXPECT_EQ(read.config, written.config);
@@ -77,7 +51,7 @@ TEST_F(NetworkFileTest, GivesBackEverything) {
 }
 
 TEST_F(NetworkFileTest, StoresProjectionsAsLinearLayersDo) {
-  const auto network = example(FinalNorm::kFrozen);
+  const auto network = example_network(FinalNorm::kFrozen);
   save_network(path_, network);
   const SafetensorsFile file(path_);
   EXPECT_EQ(file.shape("blocks.1.modules.1.key.weight"), (std::vector<int64_t>{4, 16}));
@@ -90,7 +64,7 @@ TEST_F(NetworkFileTest, StoresProjectionsAsLinearLayersDo) {
 TEST_F(NetworkFileTest, RefusesForeignAndDamagedFiles) {
   write_safetensors(path_, {{"a", at::ones({2})}});
   EXPECT_THROW(load_network(path_), Error);
-  save_network(path_, example(FinalNorm::kFrozen));
+  save_network(path_, example_network(FinalNorm::kFrozen));
   const std::string whole = read_text_file(path_);
   for (const size_t size : {size_t{0}, size_t{7}, size_t{100}, whole.size() - 1}) {
     write_file_atomically(path_, whole.substr(0, size));
