@@ -1,8 +1,11 @@
 #include "common/cli/program.h"
+#include "trainer/commands/report.h"
 #include "trainer/commands/run.h"
 
 int main(int argc, char** argv) {
   return last::run_program(
       "trainer", "trains LAST side networks on cached features of a frozen vision transformer",
-      {{"run", "train a grid of side networks and linear probes", last::trainer_run}}, argc, argv);
+      {{"run", "train a grid of side networks and linear probes", last::trainer_run},
+       {"report", "write a page about finished runs", last::trainer_report}},
+      argc, argv);
 }

@@ -18,12 +18,15 @@
 #include "trainer/commands/choices.h"
 #include "trainer/commands/outcome.h"
 #include "trainer/commands/plan.h"
+#include "trainer/commands/predictions.h"
+#include "trainer/commands/run_cost.h"
 #include "trainer/commands/run_data.h"
 #include "trainer/commands/run_directory.h"
 #include "trainer/commands/run_options.h"
 #include "trainer/commands/stage_keeper.h"
 #include "trainer/report/metrics_log.h"
 #include "trainer/report/summary.h"
+#include "trainer/report/tensorboard/tensorboard_log.h"
 #include "trainer/training/checkpoint.h"
 
 namespace last {
@@ -57,13 +60,15 @@ class Run {
  private:
   nlohmann::json config() const;
   std::string checkpoint_file(const std::string& stage) const;
+  std::vector<std::string> target_names() const;
   // Trains a stage from its checkpoint on and measures the test set if asked for.
   std::vector<NetworkRow> run_stage(const RunDirectory& directory, const std::string& stage,
                                     const std::vector<Setting>& settings, FeatureSource& train,
                                     FeatureSource* val, FeatureSource* test,
                                     const std::string& train_data);
   void train_from_checkpoint(const RunDirectory& directory, const std::string& stage,
-                             std::vector<Bank>& banks, FeatureSource& train, FeatureSource* val);
+                             std::vector<Bank>& banks, FeatureSource& train, FeatureSource* val,
+                             TensorboardLog& board);
   // Trains the choices again on train and val; their rows become the retrained networks'.
   std::vector<NetworkRow> retrain(const RunDirectory& directory, Sources& sources,
                                   std::vector<TargetChoice>& choices);
@@ -94,9 +99,15 @@ std::string Run::checkpoint_file(const std::string& stage) const {
   return options_.run + "/checkpoints/" + stage + ".safetensors";
 }
 
+std::vector<std::string> Run::target_names() const {
+  std::vector<std::string> names;
+  for (const auto& target : data_.targets) names.push_back(target.name);
+  return names;
+}
+
 void Run::train_from_checkpoint(const RunDirectory& directory, const std::string& stage,
-                                std::vector<Bank>& banks, FeatureSource& train,
-                                FeatureSource* val) {
+                                std::vector<Bank>& banks, FeatureSource& train, FeatureSource* val,
+                                TensorboardLog& board) {
   StagePosition position;
   if (const auto restored = load_checkpoint(checkpoint_file(stage), banks)) {
     position = restored->position;
@@ -111,7 +122,12 @@ void Run::train_from_checkpoint(const RunDirectory& directory, const std::string
   StageKeeper keeper(checkpoint_file(stage), banks, log,
                      batches_per_epoch(train.data(), options_.schedule), options_.schedule,
                      position, stage);
-  train_stage(banks, train, val, options_.schedule, position, compute_.device, keeper.observer());
+  auto observer = keeper.observer();
+  observer.on_epoch = [&board, on_epoch = observer.on_epoch](const StagePosition& reached) {
+    on_epoch(reached);
+    board.follow();
+  };
+  train_stage(banks, train, val, options_.schedule, position, compute_.device, observer);
   metrics_bytes_ = log.bytes();
 }
 
@@ -124,7 +140,9 @@ std::vector<NetworkRow> Run::run_stage(const RunDirectory& directory, const std:
                   settings.size() == 1 ? " network in " : " networks in ", banks.size(),
                   banks.size() == 1 ? " bank" : " banks", ", ", train.data().size(), " images (",
                   train_data, "), ", describe_device(compute_.device, compute_.threads)));
-  train_from_checkpoint(directory, stage, banks, train, val);
+  TensorboardLog board(directory.file("tensorboard"), directory.file("metrics.jsonl"), settings,
+                       target_names(), directory.start());
+  train_from_checkpoint(directory, stage, banks, train, val, board);
   if (test != nullptr) {
     Progress progress("testing", "images", test->data().size());
     const auto accuracies =
@@ -141,6 +159,7 @@ std::vector<NetworkRow> Run::run_stage(const RunDirectory& directory, const std:
   }
   const auto rows = network_rows(banks, data_, stage, train_data, options_.schedule.epochs);
   export_networks(banks, rows, data_, [&](int64_t index) { return directory.network_file(index); });
+  board.finish(rows);
   return rows;
 }
 
@@ -183,18 +202,18 @@ int Run::execute() {
     return kExitDone;
   }
   const auto start = Clock::now();
+  const RunCost cost(directory.file("cost.json"));
   auto sources = make_sources(data_, options_.memory);
   auto rows = run_stage(directory, "search", grid_, *sources.train, sources.val.get(),
                         options_.retrain ? nullptr : sources.test.get(), "train");
-  std::vector<std::string> targets;
-  for (const auto& target : data_.targets) targets.push_back(target.name);
-  auto [choices, warnings] = choose_per_method(rows, targets);
+  auto [choices, warnings] = choose_per_method(rows, target_names());
   for (const auto& warning : warnings) log_warning(warning);
   if (options_.retrain && !choices.empty()) {
     const auto retrained = retrain(directory, sources, choices);
     rows.insert(rows.end(), retrained.begin(), retrained.end());
   }
   publish_best(directory, choices);
+  write_predictions(directory, data_, choices, options_.schedule.batch_size, compute_);
 
   std::vector<SummaryLine> lines;
   for (const auto& choice : choices) lines.push_back(summarize(choice.rows));

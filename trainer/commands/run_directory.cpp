@@ -1,6 +1,7 @@
 #include "trainer/commands/run_directory.h"
 
 #include <filesystem>
+#include <sys/stat.h>
 
 #include "common/error.h"
 #include "common/feature_store/manifest.h"
@@ -54,6 +55,14 @@ RunDirectory::RunDirectory(const std::string& path, const nlohmann::json& config
 }
 
 bool RunDirectory::finished() const { return fs::exists(file("networks.csv")); }
+
+double RunDirectory::start() const {
+  const std::string path = file("config.json");
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0) fail_errno(concat("can't look at \"", path, "\""));
+  return static_cast<double>(status.st_mtim.tv_sec) +
+         1e-9 * static_cast<double>(status.st_mtim.tv_nsec);
+}
 
 std::string RunDirectory::network_file(int64_t network) const {
   return file("networks/" + std::to_string(network) + ".safetensors");

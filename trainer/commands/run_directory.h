@@ -9,7 +9,8 @@
 namespace last {
 
 // DIR of --run: config.json, networks.csv (written last: its presence means the run is finished),
-// metrics.jsonl, checkpoints/, networks/ID.safetensors, best.TARGET.safetensors.
+// metrics.jsonl, checkpoints/, networks/ID.safetensors, best.TARGET.safetensors,
+// predictions.TARGET.csv, tensorboard/, cost.json.
 class RunDirectory {
  public:
   // Creates the directory, or opens one whose config.json has the same "options" and "data" (an
@@ -17,6 +18,8 @@ class RunDirectory {
   RunDirectory(const std::string& path, const nlohmann::json& config);
 
   bool finished() const;
+  // When the run was started first, in seconds since 1970.
+  double start() const;
   const std::string& path() const { return path_; }
   std::string file(const std::string& name) const { return path_ + "/" + name; }
   std::string network_file(int64_t network) const;

@@ -1,0 +1,172 @@
+#include "trainer/commands/report.h"
+
+#include <algorithm>
+#include <ctime>
+#include <iostream>
+
+#include <boost/program_options/value_semantic.hpp>
+
+#include "common/cli/log.h"
+#include "common/cli/option_parser.h"
+#include "common/cli/parse.h"
+#include "common/cli/program.h"
+#include "common/cli/version.h"
+#include "common/error.h"
+#include "common/io/file.h"
+#include "trainer/commands/choices.h"
+#include "trainer/report/page/page.h"
+#include "trainer/report/report_data.h"
+#include "trainer/report/summary.h"
+
+namespace po = boost::program_options;
+
+namespace last {
+namespace {
+
+constexpr size_t kMostRankedInText = 10;
+
+struct ReportOptions {
+  std::vector<std::string> runs;
+  std::string out;
+};
+
+std::optional<ReportOptions> parse_options(const std::vector<std::string>& arguments) {
+  ReportOptions options;
+  std::string runs;
+  OptionParser parser("trainer report",
+                      "writes one page about finished runs that needs nothing else, and prints "
+                      "their tables");
+  parser.group("Report").add_options()  //
+      ("run", po::value(&runs)->value_name("DIR[,..]"), "run directories (required)")(
+          "out", po::value(&options.out)->value_name("FILE.html"),
+          "page to write (default: report.html in the first directory)");
+  if (!parser.parse(arguments)) return std::nullopt;
+  if (runs.empty()) fail_usage("--run is missing: name a run directory");
+  options.runs = parse_list("--run", runs);
+  if (options.out.empty()) options.out = options.runs.front() + "/report.html";
+  return options;
+}
+
+bool is_retrained(const NetworkRow& row) { return row.stage == "retrain"; }
+
+// What `trainer run` has chosen, worked out again from its table.
+std::vector<Answer> answers_of(const RunRecord& run) {
+  std::vector<NetworkRow> searched;
+  std::vector<NetworkRow> retrained;
+  for (const auto& row : run.rows) (is_retrained(row) ? retrained : searched).push_back(row);
+  const auto names = run.target_names();
+  std::vector<Answer> answers(names.size());
+  const auto choices = choose_per_method(searched, names);
+  for (const auto& choice : choices.chosen) {
+    AnswerLine line{choice.rows, {}, &choice == best_of_target(choices.chosen, choice.target)};
+    for (const auto& row : choice.rows) line.chosen_from.push_back(row.setting.index);
+    std::vector<NetworkRow> again;
+    for (const auto& row : retrained) {
+      if (same_but_for_seed(row.setting, choice.choice.setting)) again.push_back(row);
+    }
+    if (!again.empty()) line.rows = again;
+    auto& lines = answers[static_cast<size_t>(choice.target)].lines;
+    lines.insert(line.best ? lines.begin() : lines.end(), line);
+  }
+  for (size_t t = 0; t < names.size(); ++t) {
+    // Each target on its own, so that a warning stands beside the target that it is about.
+    std::vector<NetworkRow> rows;
+    for (const auto& row : searched) {
+      if (row.setting.target == static_cast<int64_t>(t)) rows.push_back(row);
+    }
+    answers[t].warnings = choose_per_method(rows, names).warnings;
+  }
+  return answers;
+}
+
+// All settings of a target, best validation accuracy first.
+std::vector<SummaryLine> ranking_of(const RunRecord& run, int64_t target) {
+  std::vector<std::vector<NetworkRow>> groups;
+  for (const auto& row : run.rows) {
+    if (row.setting.target != target || is_retrained(row)) continue;
+    auto group = std::find_if(groups.begin(), groups.end(), [&](const auto& other) {
+      return same_but_for_seed(other.front().setting, row.setting);
+    });
+    if (group == groups.end()) group = groups.insert(groups.end(), std::vector<NetworkRow>{});
+    group->push_back(row);
+  }
+  std::vector<SummaryLine> lines;
+  for (const auto& group : groups) lines.push_back(summarize(group));
+  std::stable_sort(lines.begin(), lines.end(), [](const SummaryLine& a, const SummaryLine& b) {
+    const auto value = [](const SummaryLine& line) {
+      return line.val_mean == line.val_mean ? line.val_mean : -1;
+    };
+    return value(a) > value(b);
+  });
+  return lines;
+}
+
+std::string cost_text(const RunRecord& run) {
+  double seconds = 0;
+  for (const auto& row : run.rows) seconds += row.progress.seconds;
+  std::string text =
+      concat("\nCost: ", run.rows.size(), run.rows.size() == 1 ? " network, " : " networks, ",
+             format_duration(seconds), " of training");
+  if (seconds > 0) {
+    text += concat(", ", static_cast<int64_t>(60 * static_cast<double>(run.rows.size()) / seconds),
+                   " networks per minute");
+  }
+  if (run.cost.is_object()) {
+    text += concat("; ", format_duration(run.cost.value("seconds", 0.0)), " in all, at most ",
+                   format_size(run.cost.value("peak_memory_bytes", 0.0)), " of memory");
+  }
+  return text + "\n";
+}
+
+std::string text_of(const RunRecord& run, const std::vector<Answer>& answers) {
+  std::string text = concat("Run ", run.name, "\n\nChosen settings:\n");
+  std::vector<SummaryLine> lines;
+  for (const auto& answer : answers) {
+    for (const auto& line : answer.lines) lines.push_back(summarize(line.rows));
+  }
+  text += lines.empty() ? "none\n" : summary_text(lines);
+  for (size_t t = 0; t < run.targets.size(); ++t) {
+    for (const auto& warning : answers[t].warnings) text += warning + "\n";
+    auto ranking = ranking_of(run, static_cast<int64_t>(t));
+    const size_t all = ranking.size();
+    if (all < 2) continue;
+    if (all > kMostRankedInText) ranking.resize(kMostRankedInText);
+    text += concat("\nRanking for \"", run.targets[t].name, "\" by validation accuracy, ",
+                   ranking.size(), " of ", all, " settings:\n", summary_text(ranking));
+  }
+  return text + cost_text(run);
+}
+
+std::string time_text() {
+  const std::time_t now = std::time(nullptr);
+  std::tm local{};
+  ::localtime_r(&now, &local);
+  char text[64];
+  std::strftime(text, sizeof text, "%Y-%m-%d %H:%M", &local);
+  return text;
+}
+
+}  // namespace
+
+int trainer_report(const std::vector<std::string>& arguments) {
+  const auto options = parse_options(arguments);
+  if (!options) return kExitDone;
+  std::string title = "LAST report:";
+  std::string text;
+  auto runs = nlohmann::json::array();
+  for (const auto& path : options->runs) {
+    const auto run = read_run(path);
+    const auto answers = answers_of(run);
+    title += (runs.empty() ? " " : ", ") + run.name;
+    text += (runs.empty() ? "" : "\n") + text_of(run, answers);
+    runs.push_back(report_data(run, answers, [](const std::string&) { return std::string(); }));
+  }
+  const nlohmann::json data = {
+      {"program", concat("trainer ", kVersion)}, {"created", time_text()}, {"runs", runs}};
+  write_file_atomically(options->out, html_page(title, text, data));
+  std::cout << text;
+  log_info("the report is in \"" + options->out + "\"");
+  return kExitDone;
+}
+
+}  // namespace last

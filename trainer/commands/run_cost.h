@@ -1,0 +1,26 @@
+#pragma once
+
+#include <chrono>
+#include <string>
+
+namespace last {
+
+// cost.json: what a run has cost in all its sessions (it may have been interrupted and resumed),
+//   {"sessions", "seconds": wall time, "peak_memory_bytes": the largest resident set of a session}.
+// The session counts from construction to destruction, also when it ends by an exception; a killed
+// session is not counted.
+class RunCost {
+ public:
+  explicit RunCost(std::string path);
+  ~RunCost();
+  RunCost(const RunCost&) = delete;
+  RunCost& operator=(const RunCost&) = delete;
+
+ private:
+  void save() const;
+
+  std::string path_;
+  std::chrono::steady_clock::time_point start_;
+};
+
+}  // namespace last

@@ -1,0 +1,43 @@
+// All settings of a target, with their seeds put together.
+
+// The networks of one target as settings: {networks, val, test, seconds, ..}.
+function settingsOf(run, target) {
+  const groups = new Map();
+  for (const network of run.networks) {
+    if (network.target !== target) continue;
+    const key = `${network.stage} ${network.setting}`;
+    if (!groups.has(key)) groups.set(key, {...network, networks: []});
+    groups.get(key).networks.push(network);
+  }
+  return [...groups.values()].map((group) => {
+    const values = (name) => group.networks.map((n) => n[name]).filter(known);
+    const average = (name) => (values(name).length ? mean(values(name)) : null);
+    const ended = new Set(group.networks.map((n) => n.status));
+    return {...group, val: values('val_accuracy'), test: values('test_accuracy'), val_mean: average('val_accuracy'), test_mean: average('test_accuracy'), loss: average('train_loss'),
+      seconds: group.networks.reduce((sum, n) => sum + n.seconds, 0), status: [...ended].join(', ')};
+  });
+}
+
+function rankingSection(run, target) {
+  const settings = settingsOf(run, target);
+  const retrained = settings.some((s) => s.stage === 'retrain');
+  const chosen = new Set(run.answers[target].lines.filter((l) => l.best).flatMap((l) => l.networks));
+  const columns = [
+    {name: 'setting', value: (s) => s.setting, wide: true},
+    retrained ? {name: 'trained on', value: (s) => s.train_data} : null,
+    {name: 'val %', number: true, value: (s) => s.val_mean, text: (s) => spread(s.val)},
+    {name: 'test %', number: true, value: (s) => s.test_mean, text: (s) => spread(s.test)},
+    {name: 'train loss', number: true, value: (s) => s.loss, text: (s) => (known(s.loss) ? s.loss.toPrecision(3) : '–')},
+    {name: 'seeds', number: true, value: (s) => s.networks.length},
+    {name: 'parameters', number: true, value: (s) => s.parameters, text: (s) => count(s.parameters)},
+    {name: 'epochs', number: true, value: (s) => s.epochs},
+    {name: 'seconds', number: true, value: (s) => s.seconds, text: (s) => fixed(s.seconds, s.seconds < 10 ? 2 : 0)},
+    {name: 'status', value: (s) => s.status},
+    {name: 'networks', value: (s) => s.networks[0].network, text: (s) => s.networks.map((n) => n.network).join(', ')},
+  ].filter(Boolean);
+  const sort = columns.findIndex((c) => c.name === (run.has_val ? 'val %' : 'setting'));
+  return h('section', {}, h('h2', {}, 'Ranking'),
+    h('p', {class: 'quiet'}, 'Every setting with its seeds; press a heading to sort. ',
+      settings.some((s) => s.test.length) && run.has_val ? 'Test accuracies are shown for the record: choosing by them would make them useless.' : ''),
+    table(columns, settings, {sortable: true, sort, descending: run.has_val, limit: 20, caption: `${settings.length} ${settings.length === 1 ? 'setting' : 'settings'}`, mark: (s) => s.networks.some((n) => chosen.has(n.network))}));
+}

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "trainer/report/run_record.h"
+
+namespace last {
+
+// A chosen setting of a target as the report shows it.
+struct AnswerLine {
+  std::vector<NetworkRow> rows;      // its networks; after retraining the retrained ones
+  std::vector<int64_t> chosen_from;  // its networks in the search
+  bool best = false;                 // of its target
+};
+
+struct Answer {
+  std::vector<AnswerLine> lines;  // the best one first
+  std::vector<std::string> warnings;
+};
+
+// The image of a path, as a data: URI; empty where there is none.
+using ThumbnailOf = std::function<std::string(const std::string& path)>;
+
+// What the page's script reads about one run (see page/main.js). Numbers that were not measured are
+// null. Curves are thinned to some 200 points.
+//   answers: by target
+nlohmann::json report_data(const RunRecord& run, const std::vector<Answer>& answers,
+                           const ThumbnailOf& thumbnail_of);
+
+}  // namespace last

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "trainer/data/targets.h"
+#include "trainer/report/network_table.h"
+#include "trainer/report/predictions_file.h"
+
+namespace last {
+
+// One network's learning curve out of metrics.jsonl; NaN where unmeasured.
+struct Curve {
+  std::vector<int64_t> epochs;
+  std::vector<double> train_loss, train_accuracy, val_accuracy;
+};
+
+// A finished run directory, as its files tell it.
+struct RunRecord {
+  std::string path;
+  std::string name;       // the directory's own name
+  nlohmann::json config;  // config.json
+  nlohmann::json cost;    // cost.json; null where there is none
+  std::vector<Target> targets;
+  std::vector<NetworkRow> rows;                         // networks.csv
+  std::map<int64_t, Curve> curves;                      // metrics.jsonl, by network
+  std::vector<std::vector<PredictionSet>> predictions;  // by target; empty where there are none
+
+  std::vector<std::string> target_names() const;
+};
+
+// An Error says what is missing or damaged, and that a run which is not finished has no report.
+RunRecord read_run(const std::string& path);
+
+}  // namespace last
