@@ -50,9 +50,15 @@ cv::Mat decode_with_opencv(std::span<const uint8_t> bytes, ImageFormat format) {
 }  // namespace
 
 std::vector<uint8_t> read_image_file(const std::string& path) {
+  namespace fs = std::filesystem;
   std::error_code code;
-  if (!std::filesystem::exists(path, code)) throw BadImage("no such file");
-  const uint64_t size = std::filesystem::file_size(path, code);
+  const fs::file_status status = fs::status(path, code);
+  if (status.type() == fs::file_type::not_found) throw BadImage("no such file");
+  if (status.type() == fs::file_type::directory) throw BadImage("it is a folder");
+  if (code) throw BadImage(concat("not a readable file: ", code.message()));
+  // Opening a pipe waits for whoever writes into it, and a device may never end.
+  if (status.type() != fs::file_type::regular) throw BadImage("not a regular file");
+  const uint64_t size = fs::file_size(path, code);
   if (code) throw BadImage(concat("not a readable file: ", code.message()));
   if (size == 0) throw BadImage("the file is empty");
   if (size > INT32_MAX) throw BadImage("the file is larger than 2 GB");

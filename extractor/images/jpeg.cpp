@@ -12,6 +12,10 @@
 namespace last {
 namespace {
 
+// A scan of a few hundred bytes can touch every coefficient of a large image, so that a small file
+// could keep the decoder busy for hours. Encoders write a dozen scans.
+constexpr int kMaxScans = 100;
+
 enum class Outcome { kDone, kTruncated, kBroken };
 
 struct ErrorManager {
@@ -27,6 +31,13 @@ void on_error(j_common_ptr info) {
 }
 
 void on_message(j_common_ptr) {}
+
+void on_progress(j_common_ptr info) {
+  if (reinterpret_cast<j_decompress_ptr>(info)->input_scan_number <= kMaxScans) return;
+  auto* manager = reinterpret_cast<ErrorManager*>(info->err);
+  std::snprintf(manager->message, sizeof manager->message, "more than %d scans", kMaxScans);
+  std::longjmp(manager->jump, 1);
+}
 
 void do_nothing(j_decompress_ptr) {}
 
@@ -50,6 +61,7 @@ class Decoder {
     errors_.base.error_exit = on_error;
     errors_.base.output_message = on_message;
     errors_.message[0] = '\0';
+    progress_.progress_monitor = on_progress;
     source_.init_source = do_nothing;
     source_.fill_input_buffer = refuse_more_input;
     source_.skip_input_data = skip_input;
@@ -66,6 +78,7 @@ class Decoder {
     if (setjmp(errors_.jump) != 0) return Outcome::kBroken;
     jpeg_create_decompress(&info_);
     info_.src = &source_;
+    info_.progress = &progress_;
     int status = JPEG_HEADER_TABLES_ONLY;
     while (status == JPEG_HEADER_TABLES_ONLY) status = jpeg_read_header(&info_, FALSE);
     return status == JPEG_SUSPENDED ? Outcome::kTruncated : Outcome::kDone;
@@ -94,6 +107,7 @@ class Decoder {
   jpeg_decompress_struct info_ = {};
   ErrorManager errors_ = {};
   jpeg_source_mgr source_ = {};
+  jpeg_progress_mgr progress_ = {};
 };
 
 void check(Outcome outcome, const Decoder& decoder) {

@@ -1,5 +1,7 @@
 """Fixtures that several test files share."""
 
+import subprocess
+
 import pytest
 
 from tiny_stores import draw_images, extract, make_tiny_vit
@@ -14,3 +16,18 @@ def tiny(tmp_path_factory):
         images = draw_images(folder, name, count, seed)
         paths[name] = extract(paths["weights"], images, folder / f"{name}.h5")
     return paths
+
+
+@pytest.fixture(autouse=True)
+def hdf5_is_silent(monkeypatch):
+    """HDF5 prints diagnostics of its own where it isn't kept from it; no program of ours does."""
+    communicate = subprocess.Popen.communicate
+
+    def checked(process, *arguments, **options):
+        outputs = communicate(process, *arguments, **options)
+        for output in outputs:
+            text = output if isinstance(output, str) else (output or b"").decode(errors="replace")
+            assert "HDF5-DIAG" not in text, text
+        return outputs
+
+    monkeypatch.setattr(subprocess.Popen, "communicate", checked)
