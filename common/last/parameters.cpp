@@ -1,5 +1,6 @@
 #include "common/last/parameters.h"
 
+#include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 
@@ -34,6 +35,14 @@ std::vector<std::pair<std::string, at::Tensor>> Parameters::named() const {
 
 Parameters Parameters::network(int64_t k) const {
   return transform(*this, [&](const at::Tensor& t) { return t.narrow(0, k, 1); });
+}
+
+Parameters Parameters::networks(const std::vector<int64_t>& indices, int64_t classes) const {
+  const auto index = at::tensor(indices, at::kLong).to(head_weight.device());
+  auto chosen = transform(*this, [&](const at::Tensor& t) { return t.index_select(0, index); });
+  chosen.head_weight = chosen.head_weight.narrow(1, 0, classes).contiguous();
+  chosen.head_bias = chosen.head_bias.narrow(1, 0, classes).contiguous();
+  return chosen;
 }
 
 Parameters Parameters::clone() const {

@@ -33,6 +33,8 @@ struct Parameters {
   std::vector<std::pair<std::string, at::Tensor>> named() const;
   // Network k as a bank of one (a view).
   Parameters network(int64_t k) const;
+  // A copy of some networks, in the order given, with the first `classes` rows of the head.
+  Parameters networks(const std::vector<int64_t>& indices, int64_t classes) const;
   Parameters clone() const;
   Parameters zeros_like() const;
   Parameters to(c10::Device device) const;

@@ -1,5 +1,7 @@
 #include "trainer/commands/choices.h"
 
+#include <cmath>
+
 #include <gtest/gtest.h>
 
 namespace last {
@@ -24,33 +26,59 @@ TEST(Choices, ASettingThatLostASeedIsNoCandidate) {
       choose_per_method({row(0, Method::kLast, 1e-3, 0, 80), row(1, Method::kLast, 1e-3, 1, 82),
                          row(2, Method::kLast, 1, 0, 99),
                          row(3, Method::kLast, 1, 1, kUnmeasured, NetworkStatus::kDiverged)},
-                        {"label"});
+                        {"label"}, Selection::kVal);
   ASSERT_EQ(chosen.size(), 1u);
   EXPECT_EQ(chosen[0].choice.setting.learning_rate, 1e-3);
   EXPECT_TRUE(warnings.empty());
 }
 
 TEST(Choices, SayWhyThereIsNone) {
-  const auto diverged = choose_per_method(
-      {row(0, Method::kLast, 1, 0, kUnmeasured, NetworkStatus::kDiverged)}, {"label"});
+  const auto diverged =
+      choose_per_method({row(0, Method::kLast, 1, 0, kUnmeasured, NetworkStatus::kDiverged)},
+                        {"label"}, Selection::kVal);
   ASSERT_EQ(diverged.warnings.size(), 1u);
   EXPECT_NE(diverged.warnings[0].find("diverged"), std::string::npos);
   const auto unvalidated = choose_per_method(
       {row(0, Method::kLast, 1, 0, kUnmeasured), row(1, Method::kLast, 2, 0, kUnmeasured)},
-      {"label"});
+      {"label"}, Selection::kVal);
   ASSERT_EQ(unvalidated.warnings.size(), 1u);
   EXPECT_NE(unvalidated.warnings[0].find("--val"), std::string::npos);
   EXPECT_TRUE(unvalidated.chosen.empty());
 }
 
 TEST(Choices, WithoutValidationOneSettingIsChosenButNotOneOfTwoMethods) {
-  const auto one = choose_per_method({row(0, Method::kLast, 1, 0, kUnmeasured)}, {"label"});
-  EXPECT_NE(best_of_target(one.chosen, 0), nullptr);
+  for (const auto select : {Selection::kVal, Selection::kLast}) {
+    const auto one =
+        choose_per_method({row(0, Method::kLast, 1, 0, kUnmeasured)}, {"label"}, select);
+    EXPECT_NE(best_of_target(one.chosen, 0), nullptr);
+  }
   const auto two = choose_per_method(
       {row(0, Method::kLast, 1, 0, kUnmeasured), row(1, Method::kLinear, 1, 0, kUnmeasured)},
-      {"label"});
+      {"label"}, Selection::kVal);
   EXPECT_EQ(two.chosen.size(), 2u);
   EXPECT_EQ(best_of_target(two.chosen, 0), nullptr);
+}
+
+TEST(Choices, WithoutSelectionValidationAccuraciesPlayNoPart) {
+  const std::vector<NetworkRow> rows = {
+      row(0, Method::kLast, 1, 0, 90), row(1, Method::kLast, 2, 0, 80),
+      row(2, Method::kLinear, 1, 0, 70), row(3, Method::kLinear, 1, 1, 71)};
+  const auto [chosen, warnings] = choose_per_method(rows, {"label"}, Selection::kLast);
+  ASSERT_EQ(chosen.size(), 1u);  // the probe has one setting; LAST has two
+  EXPECT_EQ(chosen[0].choice.setting.network.method, Method::kLinear);
+  EXPECT_TRUE(std::isnan(chosen[0].choice.mean_val_accuracy));
+  ASSERT_EQ(warnings.size(), 1u);
+  EXPECT_NE(warnings[0].find("no selection"), std::string::npos);
+  EXPECT_EQ(all_settings(rows).size(), 3u);
+  EXPECT_EQ(all_settings(rows)[2].size(), 2u);
+}
+
+TEST(Choices, AStoppedSettingIsNoCandidate) {
+  const auto [chosen, warnings] = choose_per_method(
+      {row(0, Method::kLast, 1, 0, 99, NetworkStatus::kStopped), row(1, Method::kLast, 2, 0, 80)},
+      {"label"}, Selection::kVal);
+  ASSERT_EQ(chosen.size(), 1u);
+  EXPECT_EQ(chosen[0].choice.setting.learning_rate, 2);
 }
 
 TEST(Choices, TheRepresentativeIsTheLowestSeedThatEndedWell) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <optional>
 
 #include "common/error.h"
@@ -26,7 +27,7 @@ std::vector<NetworkRow> candidates_of(const std::vector<NetworkRow>& rows, int64
 }
 
 // Why there is nothing to choose from these candidates; empty where there is.
-std::string problem_of(const std::vector<NetworkRow>& candidates) {
+std::string problem_of(const std::vector<NetworkRow>& candidates, Selection select) {
   if (candidates.empty()) return "every setting has a network that diverged";
   const bool validated =
       std::none_of(candidates.begin(), candidates.end(),
@@ -35,6 +36,10 @@ std::string problem_of(const std::vector<NetworkRow>& candidates) {
       std::all_of(candidates.begin(), candidates.end(), [&](const NetworkRow& row) {
         return same_but_for_seed(row.setting, candidates.front().setting);
       });
+  if (!one_setting && select == Selection::kLast) {
+    return "several settings, and no selection (give --val or --val-fraction, without --select "
+           "last)";
+  }
   if (!validated && !one_setting) {
     return "several settings, and no labelled validation data to compare them on (--val, "
            "--val-fraction)";
@@ -42,12 +47,15 @@ std::string problem_of(const std::vector<NetworkRow>& candidates) {
   return "";
 }
 
-TargetChoice choose(const std::vector<NetworkRow>& rows, int64_t target) {
+TargetChoice choose(const std::vector<NetworkRow>& rows, int64_t target, Selection select) {
   std::vector<Candidate> candidates;
   for (const auto& row : rows) {
     candidates.push_back({row.setting, row.progress.val_accuracy, row.parameters});
   }
   TargetChoice chosen{target, *choose_best(candidates), {}};
+  if (select == Selection::kLast) {
+    chosen.choice.mean_val_accuracy = std::numeric_limits<double>::quiet_NaN();
+  }
   for (const int64_t member : chosen.choice.members) {
     chosen.rows.push_back(rows[static_cast<size_t>(member)]);
   }
@@ -66,7 +74,7 @@ const NetworkRow* TargetChoice::representative() const {
 }
 
 Choices choose_per_method(const std::vector<NetworkRow>& rows,
-                          const std::vector<std::string>& targets) {
+                          const std::vector<std::string>& targets, Selection select) {
   Choices choices;
   for (size_t t = 0; t < targets.size(); ++t) {
     const auto target = static_cast<int64_t>(t);
@@ -76,9 +84,9 @@ Choices choose_per_method(const std::vector<NetworkRow>& rows,
       });
       if (!trained) continue;
       const auto candidates = candidates_of(rows, target, method);
-      const std::string problem = problem_of(candidates);
+      const std::string problem = problem_of(candidates, select);
       if (problem.empty()) {
-        choices.chosen.push_back(choose(candidates, target));
+        choices.chosen.push_back(choose(candidates, target, select));
       } else {
         choices.warnings.push_back(concat("target \"", targets[t], "\", method ", to_string(method),
                                           ": nothing is chosen: ", problem));
@@ -99,6 +107,22 @@ const TargetChoice* best_of_target(const std::vector<TargetChoice>& choices, int
   }
   if (count > 1 && std::isnan(best->choice.mean_val_accuracy)) return nullptr;
   return best;
+}
+
+std::vector<std::vector<NetworkRow>> all_settings(const std::vector<NetworkRow>& rows) {
+  std::vector<std::vector<NetworkRow>> settings;
+  for (const auto& row : rows) {
+    if (!ended_well(row)) continue;
+    const auto found = std::find_if(settings.begin(), settings.end(), [&](const auto& setting) {
+      return same_but_for_seed(setting.front().setting, row.setting);
+    });
+    if (found == settings.end()) {
+      settings.push_back({row});
+    } else {
+      found->push_back(row);
+    }
+  }
+  return settings;
 }
 
 std::vector<Setting> retrain_settings(const std::vector<TargetChoice>& choices,

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "trainer/commands/run_options.h"
 #include "trainer/report/network_table.h"
 #include "trainer/sweep/selection.h"
 
@@ -25,14 +26,18 @@ struct Choices {
 };
 
 // The best setting of each target and method by mean validation accuracy over its seeds. A setting
-// with a diverged seed is no candidate: its mean would be that of the survivors. Without validation
-// only a single setting can be chosen. Test accuracies play no part.
+// with a diverged or stopped seed is no candidate: its mean would be that of the survivors. Without
+// selection (kLast) only a single setting is chosen. Test accuracies play no part.
 Choices choose_per_method(const std::vector<NetworkRow>& rows,
-                          const std::vector<std::string>& targets);
+                          const std::vector<std::string>& targets, Selection select);
 
 // The best of the choices of one target by validation accuracy, or nullptr where there is none or
 // nothing to compare two methods by.
 const TargetChoice* best_of_target(const std::vector<TargetChoice>& choices, int64_t target);
+
+// Every setting's networks that ended well, in order of their first one, to be shown where nothing
+// is chosen.
+std::vector<std::vector<NetworkRow>> all_settings(const std::vector<NetworkRow>& rows);
 
 // Settings that retrain every choice with the given seeds, numbered from `first_index`.
 std::vector<Setting> retrain_settings(const std::vector<TargetChoice>& choices,

@@ -24,20 +24,24 @@ nlohmann::json describe_training(const NetworkRow& row) {
 
 }  // namespace
 
-std::vector<NetworkRow> network_rows(const std::vector<Bank>& banks, const RunData& data,
-                                     const std::string& stage, const std::string& train_data,
-                                     int64_t epochs) {
+std::vector<NetworkRow> network_rows(const std::vector<Bank>& banks,
+                                     const std::vector<StoppedNetwork>& stopped,
+                                     const RunData& data, const std::string& stage,
+                                     const std::string& train_data, int64_t epochs) {
   std::vector<NetworkRow> rows;
+  const auto add = [&](const Setting& setting, int64_t trained, const NetworkProgress& progress) {
+    const auto& target = data.targets[static_cast<size_t>(setting.target)];
+    rows.push_back({setting, stage, target.name, trained,
+                    count_parameters(setting.network, data.backbone, target.classes),
+                    count_parameters_without_head(setting.network, data.backbone), train_data,
+                    progress});
+  };
   for (const auto& bank : banks) {
     for (size_t k = 0; k < bank.settings().size(); ++k) {
-      const auto& setting = bank.settings()[k];
-      const auto& target = data.targets[static_cast<size_t>(setting.target)];
-      rows.push_back({setting, stage, target.name, epochs,
-                      count_parameters(setting.network, data.backbone, target.classes),
-                      count_parameters_without_head(setting.network, data.backbone), train_data,
-                      bank.progress()[k]});
+      add(bank.settings()[k], epochs, bank.progress()[k]);
     }
   }
+  for (const auto& network : stopped) add(network.setting, network.epochs, network.progress);
   std::sort(rows.begin(), rows.end(), [](const NetworkRow& a, const NetworkRow& b) {
     return a.setting.index < b.setting.index;
   });

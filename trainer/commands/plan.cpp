@@ -7,6 +7,7 @@
 
 #include "common/cli/device.h"
 #include "common/cli/parse.h"
+#include "trainer/report/number_text.h"
 #include "trainer/report/summary.h"
 
 namespace last {
@@ -64,8 +65,13 @@ void print_plan(const RunOptions& options, const RunData& data, const std::vecto
               << " without head), " << format_size(bytes_of(bank))
               << " for all with gradients and moments, " << format_duration(step) << " per step\n";
   }
-  std::cout << "about " << format_duration(seconds * static_cast<double>(batches * schedule.epochs))
-            << " for training"
+  const auto rungs = rungs_of(options);
+  for (const auto& rung : rungs) {
+    std::cout << "after epoch " << rung.epoch << " the best " << fixed(100 * rung.keep, 0)
+              << " % of the settings of each target and method go on\n";
+  }
+  seconds *= static_cast<double>(batches * schedule.epochs) * halving_cost(rungs, schedule.epochs);
+  std::cout << "about " << format_duration(seconds) << " for training"
             << (options.retrain ? ", and the same share again for each retrained network" : "")
             << "\n";
 }

@@ -49,6 +49,12 @@ std::optional<ReportOptions> parse_options(const std::vector<std::string>& argum
 
 bool is_retrained(const NetworkRow& row) { return row.stage == "retrain"; }
 
+// Runs of which config.json doesn't tell were chosen on val where they could be.
+Selection selection_of(const RunRecord& run) {
+  const auto options = run.config.value("options", nlohmann::json::object());
+  return options.value("select", "val") == "last" ? Selection::kLast : Selection::kVal;
+}
+
 // What `trainer run` has chosen, worked out again from its table.
 std::vector<Answer> answers_of(const RunRecord& run) {
   std::vector<NetworkRow> searched;
@@ -56,7 +62,7 @@ std::vector<Answer> answers_of(const RunRecord& run) {
   for (const auto& row : run.rows) (is_retrained(row) ? retrained : searched).push_back(row);
   const auto names = run.target_names();
   std::vector<Answer> answers(names.size());
-  const auto choices = choose_per_method(searched, names);
+  const auto choices = choose_per_method(searched, names, selection_of(run));
   for (const auto& choice : choices.chosen) {
     AnswerLine line{choice.rows, {}, &choice == best_of_target(choices.chosen, choice.target)};
     for (const auto& row : choice.rows) line.chosen_from.push_back(row.setting.index);
@@ -74,7 +80,7 @@ std::vector<Answer> answers_of(const RunRecord& run) {
     for (const auto& row : searched) {
       if (row.setting.target == static_cast<int64_t>(t)) rows.push_back(row);
     }
-    answers[t].warnings = choose_per_method(rows, names).warnings;
+    answers[t].warnings = choose_per_method(rows, names, selection_of(run)).warnings;
   }
   return answers;
 }

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <iostream>
-#include <memory>
+#include <utility>
 
 #include <torch/headeronly/version.h>
 
@@ -23,26 +23,22 @@
 #include "trainer/commands/run_data.h"
 #include "trainer/commands/run_directory.h"
 #include "trainer/commands/run_options.h"
-#include "trainer/commands/stage_keeper.h"
-#include "trainer/report/metrics_log.h"
+#include "trainer/commands/stage_runner.h"
 #include "trainer/report/summary.h"
-#include "trainer/report/tensorboard/tensorboard_log.h"
-#include "trainer/training/checkpoint.h"
 
 namespace last {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Reads features that are held in memory beforehand, so that it is seen and can be interrupted.
-void load_resident(FeatureSource& source) {
-  if (!source.resident() || source.loaded()) return;
-  Progress progress("loading features", "rows", source.data().total_rows());
-  source.load([&](int64_t done) {
-    check_interrupt(kHowToGoOn);
-    progress.update(done);
-  });
-  progress.finish();
+bool has_one_setting(const std::vector<Setting>& settings, int64_t target) {
+  const Setting* first = nullptr;
+  for (const auto& setting : settings) {
+    if (setting.target != target) continue;
+    if (first == nullptr) first = &setting;
+    if (!same_but_for_seed(*first, setting)) return false;
+  }
+  return true;
 }
 
 class Run {
@@ -52,37 +48,36 @@ class Run {
         data_(std::move(data)),
         compute_{resolve_device(options_.device), configure_threads(options_.threads),
                  options_.precision},
-        grid_(make_grid(options_.space, static_cast<int64_t>(data_.targets.size()))) {}
+        settings_(make_grid(options_.space, static_cast<int64_t>(data_.targets.size()))),
+        grid_size_(static_cast<int64_t>(settings_.size())) {
+    if (options_.search.kind == SearchKind::kRandom) {
+      settings_ = draw_settings(settings_, options_.search.draws,
+                                static_cast<uint64_t>(options_.schedule.data_seed));
+    }
+  }
 
   int execute();
-  void show_plan() const { print_plan(options_, data_, grid_, compute_); }
+  void show_plan() const { print_plan(options_, data_, settings_, compute_); }
 
  private:
   nlohmann::json config() const;
-  std::string checkpoint_file(const std::string& stage) const;
-  std::vector<std::string> target_names() const;
-  // Trains a stage from its checkpoint on and measures the test set if asked for.
-  std::vector<NetworkRow> run_stage(const RunDirectory& directory, const std::string& stage,
-                                    const std::vector<Setting>& settings, FeatureSource& train,
-                                    FeatureSource* val, FeatureSource* test,
-                                    const std::string& train_data);
-  void train_from_checkpoint(const RunDirectory& directory, const std::string& stage,
-                             std::vector<Bank>& banks, FeatureSource& train, FeatureSource* val,
-                             TensorboardLog& board);
   // Trains the choices again on train and val; their rows become the retrained networks'.
-  std::vector<NetworkRow> retrain(const RunDirectory& directory, Sources& sources,
-                                  std::vector<TargetChoice>& choices);
+  std::vector<NetworkRow> retrain(StageRunner& stages, Sources& sources,
+                                  std::vector<TargetChoice>& choices) const;
+  std::string summary_of(const std::vector<NetworkRow>& rows,
+                         const std::vector<TargetChoice>& choices) const;
   void publish_best(const RunDirectory& directory, const std::vector<TargetChoice>& choices) const;
 
   RunOptions options_;
   RunData data_;
   ComputeOptions compute_;
-  std::vector<Setting> grid_;
-  uint64_t metrics_bytes_ = 0;  // length of metrics.jsonl up to the stages that are done
+  std::vector<Setting> settings_;  // what is searched, numbered as in the full grid
+  int64_t grid_size_;              // networks of the full grid
 };
 
 nlohmann::json Run::config() const {
   return {{"program", concat("trainer ", kVersion)},
+          {"preset", options_.preset},
           {"options", resolved_options(options_)},
           {"data", data_.description},
           {"features", data_.features},
@@ -95,78 +90,12 @@ nlohmann::json Run::config() const {
             {"test", options_.test}}}};
 }
 
-std::string Run::checkpoint_file(const std::string& stage) const {
-  return options_.run + "/checkpoints/" + stage + ".safetensors";
-}
-
-std::vector<std::string> Run::target_names() const {
-  std::vector<std::string> names;
-  for (const auto& target : data_.targets) names.push_back(target.name);
-  return names;
-}
-
-void Run::train_from_checkpoint(const RunDirectory& directory, const std::string& stage,
-                                std::vector<Bank>& banks, FeatureSource& train, FeatureSource* val,
-                                TensorboardLog& board) {
-  StagePosition position;
-  if (const auto restored = load_checkpoint(checkpoint_file(stage), banks)) {
-    position = restored->position;
-    metrics_bytes_ = restored->extra.at("metrics_bytes").get<uint64_t>();
-    log_info(
-        concat(stage, ": going on after epoch ", position.epoch, " of ", options_.schedule.epochs));
-  }
-  if (position.epoch == options_.schedule.epochs) return;
-  load_resident(train);
-  if (val != nullptr) load_resident(*val);
-  MetricsLog log(directory.file("metrics.jsonl"), metrics_bytes_);
-  StageKeeper keeper(checkpoint_file(stage), banks, log,
-                     batches_per_epoch(train.data(), options_.schedule), options_.schedule,
-                     position, stage);
-  auto observer = keeper.observer();
-  observer.on_epoch = [&board, on_epoch = observer.on_epoch](const StagePosition& reached) {
-    on_epoch(reached);
-    board.follow();
-  };
-  train_stage(banks, train, val, options_.schedule, position, compute_.device, observer);
-  metrics_bytes_ = log.bytes();
-}
-
-std::vector<NetworkRow> Run::run_stage(const RunDirectory& directory, const std::string& stage,
-                                       const std::vector<Setting>& settings, FeatureSource& train,
-                                       FeatureSource* val, FeatureSource* test,
-                                       const std::string& train_data) {
-  auto banks = make_banks(settings, data_.targets, data_.backbone, compute_);
-  log_info(concat(stage, ": ", settings.size(),
-                  settings.size() == 1 ? " network in " : " networks in ", banks.size(),
-                  banks.size() == 1 ? " bank" : " banks", ", ", train.data().size(), " images (",
-                  train_data, "), ", describe_device(compute_.device, compute_.threads)));
-  TensorboardLog board(directory.file("tensorboard"), directory.file("metrics.jsonl"), settings,
-                       target_names(), directory.start());
-  train_from_checkpoint(directory, stage, banks, train, val, board);
-  if (test != nullptr) {
-    Progress progress("testing", "images", test->data().size());
-    const auto accuracies =
-        evaluate(banks, *test, options_.schedule.batch_size, compute_.device, [&](int64_t done) {
-          check_interrupt(kHowToGoOn);
-          progress.update(done);
-        });
-    progress.finish();
-    for (size_t b = 0; b < banks.size(); ++b) {
-      for (size_t k = 0; k < accuracies[b].size(); ++k) {
-        banks[b].progress()[k].test_accuracy = accuracies[b][k];
-      }
-    }
-  }
-  const auto rows = network_rows(banks, data_, stage, train_data, options_.schedule.epochs);
-  export_networks(banks, rows, data_, [&](int64_t index) { return directory.network_file(index); });
-  board.finish(rows);
-  return rows;
-}
-
 void Run::publish_best(const RunDirectory& directory,
                        const std::vector<TargetChoice>& choices) const {
   for (size_t t = 0; t < data_.targets.size(); ++t) {
-    const auto* best = best_of_target(choices, static_cast<int64_t>(t));
+    const auto target = static_cast<int64_t>(t);
+    const bool chosen = options_.select == Selection::kVal || has_one_setting(settings_, target);
+    const auto* best = chosen ? best_of_target(choices, target) : nullptr;
     const auto* network = best == nullptr ? nullptr : best->representative();
     if (network == nullptr) {
       log_warning("target \"" + data_.targets[t].name + "\": no best network is exported");
@@ -177,21 +106,37 @@ void Run::publish_best(const RunDirectory& directory,
   }
 }
 
-std::vector<NetworkRow> Run::retrain(const RunDirectory& directory, Sources& sources,
-                                     std::vector<TargetChoice>& choices) {
-  const auto settings =
-      retrain_settings(choices, options_.retrain_seeds, static_cast<int64_t>(grid_.size()));
+std::vector<NetworkRow> Run::retrain(StageRunner& stages, Sources& sources,
+                                     std::vector<TargetChoice>& choices) const {
+  const auto settings = retrain_settings(choices, options_.retrain_seeds, grid_size_);
   FeatureSource both(data_.train.joined_with(data_.val), data_.maps, sources.train->resident());
   sources.train.reset();
   sources.val.reset();
-  auto rows =
-      run_stage(directory, "retrain", settings, both, nullptr, sources.test.get(), "train+val");
+  auto stage = stages.train("retrain", "train+val", settings, {}, both, nullptr);
+  if (sources.test) stages.test(stage, *sources.test, {});
+  auto rows = stages.export_stage(stage);
   const size_t seeds = options_.retrain_seeds.size();
   for (size_t i = 0; i < choices.size(); ++i) {
     const auto first = rows.begin() + static_cast<std::ptrdiff_t>(i * seeds);
     choices[i].rows.assign(first, first + static_cast<std::ptrdiff_t>(seeds));
   }
   return rows;
+}
+
+std::string Run::summary_of(const std::vector<NetworkRow>& rows,
+                            const std::vector<TargetChoice>& choices) const {
+  std::vector<SummaryLine> lines;
+  const bool chosen = options_.select == Selection::kVal || options_.retrain;
+  if (chosen) {
+    for (const auto& choice : choices) lines.push_back(summarize(choice.rows));
+  } else {
+    for (const auto& networks : all_settings(rows)) lines.push_back(summarize(networks));
+  }
+  if (lines.empty()) return "";
+  const char* title = options_.select == Selection::kVal
+                          ? "Best setting by validation accuracy:\n"
+                          : "Every setting after its last epoch (nothing is chosen):\n";
+  return title + summary_text(lines);
 }
 
 int Run::execute() {
@@ -204,23 +149,24 @@ int Run::execute() {
   const auto start = Clock::now();
   const RunCost cost(directory.file("cost.json"));
   auto sources = make_sources(data_, options_.memory);
-  auto rows = run_stage(directory, "search", grid_, *sources.train, sources.val.get(),
-                        options_.retrain ? nullptr : sources.test.get(), "train");
-  auto [choices, warnings] = choose_per_method(rows, target_names());
+  StageRunner stages(options_, data_, compute_, directory);
+  std::vector<NetworkRow> rows;
+  {
+    auto stage = stages.train("search", "train", settings_, rungs_of(options_), *sources.train,
+                              sources.val.get());
+    if (sources.test && !options_.retrain) stages.test(stage, *sources.test, {});
+    rows = stages.export_stage(stage);
+  }
+  auto [choices, warnings] = choose_per_method(rows, data_.target_names(), options_.select);
   for (const auto& warning : warnings) log_warning(warning);
   if (options_.retrain && !choices.empty()) {
-    const auto retrained = retrain(directory, sources, choices);
+    const auto retrained = retrain(stages, sources, choices);
     rows.insert(rows.end(), retrained.begin(), retrained.end());
   }
   publish_best(directory, choices);
   write_predictions(directory, data_, choices, options_.schedule.batch_size, compute_);
 
-  std::vector<SummaryLine> lines;
-  for (const auto& choice : choices) lines.push_back(summarize(choice.rows));
-  const std::string summary =
-      lines.empty()
-          ? ""
-          : (data_.has_val() ? "Best setting by validation accuracy:\n" : "") + summary_text(lines);
+  const std::string summary = summary_of(rows, choices);
   write_file_atomically(directory.file("summary.txt"), summary);
   write_file_atomically(directory.file("networks.csv"), network_table_csv(rows));
   log_info(concat(rows.size(), rows.size() == 1 ? " network in " : " networks in ",

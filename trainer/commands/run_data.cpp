@@ -46,13 +46,16 @@ void check_class_counts(const RunData& data) {
   }
 }
 
-void warn_of_unlabelled(const Dataset& data, const char* role, const std::vector<Target>& targets) {
+void warn_of_unlabelled(const Dataset& data, const char* role, const std::vector<Target>& targets,
+                        bool needed) {
   for (size_t t = 0; data.size() > 0 && t < targets.size(); ++t) {
     const auto& labels = data.labels(static_cast<int64_t>(t));
     if (std::any_of(labels.begin(), labels.end(), [](int32_t l) { return l != kUnlabelled; })) {
       continue;
     }
-    log_warning(concat("target \"", targets[t].name, "\" has no label in --", role));
+    const auto message = concat("target \"", targets[t].name, "\" has no label in --", role);
+    if (needed) fail(message, ", but --search halving chooses on them");
+    log_warning(message);
   }
 }
 
@@ -109,6 +112,12 @@ void split_off_val(const RunOptions& options, RunData& data) {
 
 }  // namespace
 
+std::vector<std::string> RunData::target_names() const {
+  std::vector<std::string> names;
+  for (const auto& target : targets) names.push_back(target.name);
+  return names;
+}
+
 RunData open_run_data(const RunOptions& options) {
   std::vector<StoreGroup> groups = {open_stores("train", options.train),
                                     open_stores("val", options.val),
@@ -130,8 +139,9 @@ RunData open_run_data(const RunOptions& options) {
   if (options.val_fraction > 0) split_off_val(options, data);
   check_class_counts(data);
   warn_of_empty_classes(data.train, data.targets);
-  warn_of_unlabelled(data.val, "val", data.targets);
-  warn_of_unlabelled(data.test, "test", data.targets);
+  const bool chosen_on_val = options.search.kind == SearchKind::kHalving;
+  warn_of_unlabelled(data.val, "val", data.targets, chosen_on_val);
+  warn_of_unlabelled(data.test, "test", data.targets, false);
   warn_of_shared_images(groups);
   batches_per_epoch(data.train, options.schedule);
 

@@ -26,6 +26,7 @@ struct RunData {
 
   bool has_val() const { return val.size() > 0; }
   bool has_test() const { return test.size() > 0; }
+  std::vector<std::string> target_names() const;
 };
 
 // Prints the stores' warnings, and one for a class without training rows.

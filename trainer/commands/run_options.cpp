@@ -1,6 +1,8 @@
 #include "trainer/commands/run_options.h"
 
 #include <cmath>
+#include <functional>
+#include <map>
 #include <set>
 
 #include <boost/program_options/value_semantic.hpp>
@@ -8,6 +10,7 @@
 #include "common/cli/option_parser.h"
 #include "common/cli/parse.h"
 #include "common/error.h"
+#include "trainer/commands/presets.h"
 
 namespace po = boost::program_options;
 
@@ -26,7 +29,8 @@ struct Texts {
   std::string learning_rate = "1e-3", head_scale = "1", weight_decay = "0.05";
   std::string label_smoothing = "0", seed = "0";
   std::string data_seed = "0", epochs = "100", warmup_epochs = "10", batch_size = "32";
-  std::string retrain = "none", retrain_seeds = "0,1,2";
+  std::string search = "grid", retrain = "none", retrain_seeds = "0,1,2";
+  std::string preset, select;
   std::string precision = "auto", threads = "0", memory, time_limit;
 };
 
@@ -76,7 +80,19 @@ void add_training_options(po::options_description& group, Texts& t) {
   add(group, "batch-size", t.batch_size, "N", "images per step");
 }
 
+void add_search_options(po::options_description& group, Texts& t, const std::string& presets) {
+  add(group, "preset", t.preset, "NAME", presets.c_str());
+  add(group, "search", t.search, "HOW",
+      "grid: all networks | random:N: N settings of each method, drawn with --data-seed, the same "
+      "ones for every target, with all their seeds | halving: all start, and the worse settings of "
+      "each target and method stop early, by validation accuracy; the others are trained as ever");
+}
+
 void add_selection_options(po::options_description& group, Texts& t) {
+  add(group, "select", t.select, "HOW",
+      "val: the setting with the highest mean validation accuracy over its seeds after the last "
+      "epoch | last: choose nothing, and report every setting after its last epoch (default: val "
+      "where there is validation data, else last)");
   add(group, "retrain", t.retrain, "WHAT",
       "none | train+val: train the best setting of each target and method again on both, and test "
       "only that");
@@ -174,6 +190,42 @@ SearchSpace parse_space(const Texts& t) {
   return space;
 }
 
+// Sets the options of a preset but for those that were given.
+void apply_preset(const Preset& preset, const std::function<bool(const std::string&)>& given,
+                  Texts& texts) {
+  static const std::map<std::string, std::string Texts::*> kTexts = {
+      {"rank", &Texts::rank},
+      {"gap", &Texts::gap},
+      {"pool", &Texts::pool},
+      {"learning-rate", &Texts::learning_rate},
+      {"head-learning-rate-scale", &Texts::head_scale},
+      {"weight-decay", &Texts::weight_decay},
+      {"label-smoothing", &Texts::label_smoothing},
+      {"epochs", &Texts::epochs},
+      {"warmup-epochs", &Texts::warmup_epochs},
+      {"search", &Texts::search},
+  };
+  for (const auto& [name, value] : preset.options) {
+    if (!given(name)) texts.*kTexts.at(name) = value;
+  }
+}
+
+// What --help says of the presets: their options, and what these come to.
+std::string describe_presets() {
+  std::string text = "a search space; options given explicitly override it.";
+  for (const auto& preset : presets()) {
+    Texts texts;
+    apply_preset(
+        preset, [](const std::string&) { return false; }, texts);
+    std::string options;
+    for (const auto& [name, value] : preset.options) options += " --" + name + " " + value;
+    text += concat("\n", preset.name, ": ", preset.purpose, "; ",
+                   make_grid(parse_space(texts), 1).size(), " networks per target, ", texts.epochs,
+                   " epochs:", options);
+  }
+  return text;
+}
+
 Schedule parse_schedule(const Texts& t) {
   const auto single = [](const char* option, const std::string& text) {
     if (text.find(',') != std::string::npos) {
@@ -217,31 +269,73 @@ void parse_data(const Texts& t, RunOptions& options) {
   }
 }
 
+// Whether a method has more than one setting, seeds apart.
+bool has_choice(const SearchSpace& space) {
+  const auto grid = make_grid(space, 1);
+  for (size_t i = 1; i < grid.size(); ++i) {
+    if (grid[i].network.method == grid[i - 1].network.method &&
+        !same_but_for_seed(grid[i], grid[i - 1])) {
+      return true;
+    }
+  }
+  return false;
+}
+
+bool has_val(const RunOptions& options) { return !options.val.empty() || options.val_fraction > 0; }
+
+void parse_selection(const Texts& t, RunOptions& options) {
+  constexpr char kNeedsVal[] = " needs --val or --val-fraction to choose on";
+  options.search = parse_search(t.search);
+  if (!t.select.empty() && t.select != "val" && t.select != "last") {
+    fail_usage("--select: \"", t.select, "\" is neither val nor last");
+  }
+  if (t.select == "val" && !has_val(options)) fail_usage("--select val", kNeedsVal);
+  options.select = t.select == "last" || !has_val(options) ? Selection::kLast : Selection::kVal;
+  if (options.search.kind == SearchKind::kHalving) {
+    if (!has_val(options)) fail_usage("--search halving", kNeedsVal);
+    if (options.select == Selection::kLast) {
+      fail_usage("--search halving chooses, --select last does not: drop one of them");
+    }
+  }
+  if (t.retrain != "none" && t.retrain != "train+val") {
+    fail_usage("--retrain: \"", t.retrain, "\" is neither none nor train+val");
+  }
+  options.retrain = t.retrain == "train+val";
+  if (options.retrain && !has_val(options)) fail_usage("--retrain train+val", kNeedsVal);
+  if (options.retrain && options.select == Selection::kLast && has_choice(options.space)) {
+    fail_usage(
+        "--retrain trains what is chosen again, but --select last chooses none of several "
+        "settings: give one value to each option, or choose with --select val");
+  }
+}
+
 }  // namespace
 
 std::optional<RunOptions> parse_run_options(const std::vector<std::string>& arguments) {
   RunOptions options;
   Texts texts;
+  const std::string preset_help = describe_presets();
   OptionParser parser("trainer run",
                       "trains a grid of side networks and linear probes on cached features");
   add_data_options(parser.group("Data"), texts, options);
   add_network_options(parser.group("Network (each takes a list; lists span the grid)"), texts);
   add_training_options(
       parser.group("Training (rates, decay, smoothing, scale and seed take lists)"), texts);
+  add_search_options(parser.group("Search"), texts, preset_help);
   add_selection_options(parser.group("Selection"), texts);
   add_machine_options(parser.group("Machine"), texts, options);
   if (!parser.parse(arguments)) return std::nullopt;
+  if (!texts.preset.empty()) {
+    apply_preset(
+        find_preset(texts.preset), [&](const std::string& name) { return parser.given(name); },
+        texts);
+    options.preset = texts.preset;
+  }
 
   parse_data(texts, options);
   options.space = parse_space(texts);
   options.schedule = parse_schedule(texts);
-  if (texts.retrain != "none" && texts.retrain != "train+val") {
-    fail_usage("--retrain: \"", texts.retrain, "\" is neither none nor train+val");
-  }
-  options.retrain = texts.retrain == "train+val";
-  if (options.retrain && options.val.empty() && options.val_fraction == 0) {
-    fail_usage("--retrain train+val needs --val or --val-fraction to choose on");
-  }
+  parse_selection(texts, options);
   options.retrain_seeds = parse_integers("--retrain-seeds", texts.retrain_seeds);
   check_each(
       "--retrain-seeds", options.retrain_seeds, [](int64_t v) { return v >= 0; }, "0 or more");
@@ -252,6 +346,11 @@ std::optional<RunOptions> parse_run_options(const std::vector<std::string>& argu
     options.time_limit = parse_duration("--time-limit", texts.time_limit);
   }
   return options;
+}
+
+std::vector<Rung> rungs_of(const RunOptions& options) {
+  if (options.search.kind != SearchKind::kHalving) return {};
+  return halving_rungs(options.schedule.epochs);
 }
 
 nlohmann::json resolved_options(const RunOptions& options) {
@@ -281,6 +380,8 @@ nlohmann::json resolved_options(const RunOptions& options) {
           {"batch_size", options.schedule.batch_size},
           {"data_seed", options.schedule.data_seed},
           {"val_fraction", options.val_fraction},
+          {"search", to_string(options.search)},
+          {"select", options.select == Selection::kVal ? "val" : "last"},
           {"retrain", options.retrain ? "train+val" : "none"},
           {"retrain_seeds", options.retrain ? options.retrain_seeds : std::vector<int64_t>{}},
           {"precision", to_string(options.precision)}};

@@ -8,9 +8,14 @@
 #include <nlohmann/json.hpp>
 
 #include "trainer/sweep/grid.h"
+#include "trainer/sweep/halving.h"
+#include "trainer/sweep/search.h"
 #include "trainer/training/stage.h"
 
 namespace last {
+
+// kVal: by mean validation accuracy; kLast: nothing is chosen where there is a choice.
+enum class Selection { kVal, kLast };
 
 // The command line of `trainer run`, read and checked.
 struct RunOptions {
@@ -23,6 +28,9 @@ struct RunOptions {
 
   SearchSpace space;
   Schedule schedule;
+  std::string preset;  // its name, for the record; empty: none
+  Search search;
+  Selection select = Selection::kVal;
   bool retrain = false;  // --retrain train+val
   std::vector<int64_t> retrain_seeds;
 
@@ -36,6 +44,9 @@ struct RunOptions {
 
 // Nothing where --help was asked for and printed.
 std::optional<RunOptions> parse_run_options(const std::vector<std::string>& arguments);
+
+// When networks of the search are stopped: nowhere but with --search halving.
+std::vector<Rung> rungs_of(const RunOptions& options);
 
 // What must be equal when a run is resumed: everything that changes its results.
 nlohmann::json resolved_options(const RunOptions& options);

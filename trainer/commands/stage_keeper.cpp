@@ -20,9 +20,11 @@ constexpr double kSecondsBetweenCheckpoints = 30;
 
 StageKeeper::StageKeeper(std::string checkpoint, std::vector<Bank>& banks, MetricsLog& log,
                          int64_t batches, const Schedule& schedule, const StagePosition& start,
-                         const std::string& label)
+                         const std::string& label, Stopper& stopper, const RunData& data)
     : checkpoint_(std::move(checkpoint)),
       banks_(banks),
+      stopper_(stopper),
+      data_(data),
       log_(log),
       batches_(batches),
       schedule_(schedule),
@@ -33,7 +35,8 @@ StageKeeper::StageKeeper(std::string checkpoint, std::vector<Bank>& banks, Metri
 StageObserver StageKeeper::observer() {
   return {[this](const StagePosition& position) { on_step(position); },
           [this](const StagePosition& position) { on_epoch(position); },
-          [](int64_t) { check_interrupt(kHowToGoOn); }};
+          [](int64_t) { check_interrupt(kHowToGoOn); },
+          [this](int64_t epoch) { return stopper_.due(epoch); }};
 }
 
 int64_t StageKeeper::steps(const StagePosition& position) const {
@@ -62,11 +65,13 @@ void StageKeeper::on_epoch(const StagePosition& position) {
     for (const auto& network : bank.progress()) best = std::max(best, network.val_accuracy);
   }
   if (best >= 0) note_ = "best val " + fixed(best, 2) + " %";
+  stopper_.apply(banks_, data_.targets, data_.backbone, position.epoch);
 }
 
 void StageKeeper::save(const StagePosition& position) {
   const auto start = Clock::now();
-  save_checkpoint(checkpoint_, banks_, position, {{"metrics_bytes", log_.bytes()}});
+  save_checkpoint(checkpoint_, banks_, position,
+                  {{"metrics_bytes", log_.bytes()}, {"stopped", stopper_.state()}});
   saved_ = Clock::now();
   // Large banks take long to write: never more than a twentieth of the time.
   seconds_to_next_save_ = std::max(kSecondsBetweenCheckpoints, 20 * seconds_since(start));

@@ -5,18 +5,21 @@
 #include <vector>
 
 #include "common/cli/progress.h"
+#include "trainer/commands/run_data.h"
 #include "trainer/report/metrics_log.h"
 #include "trainer/training/stage.h"
+#include "trainer/training/stopper.h"
 
 namespace last {
 
-// Watches a stage: shows how far it is, logs every epoch, saves it now and then, at its end, and
-// when it is interrupted.
+// Watches a stage: shows how far it is, logs every epoch, stops networks at the rungs of a search,
+// saves it now and then, at its end, and when it is interrupted.
 class StageKeeper {
  public:
   // `batches` per epoch; what it refers to must outlive it.
   StageKeeper(std::string checkpoint, std::vector<Bank>& banks, MetricsLog& log, int64_t batches,
-              const Schedule& schedule, const StagePosition& start, const std::string& label);
+              const Schedule& schedule, const StagePosition& start, const std::string& label,
+              Stopper& stopper, const RunData& data);
 
   StageObserver observer();
 
@@ -28,6 +31,8 @@ class StageKeeper {
 
   std::string checkpoint_;
   std::vector<Bank>& banks_;
+  Stopper& stopper_;
+  const RunData& data_;
   MetricsLog& log_;
   int64_t batches_;
   Schedule schedule_;

@@ -1,11 +1,13 @@
 #include "trainer/sweep/selection.h"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <tuple>
 
 namespace last {
 
-std::optional<Choice> choose_best(const std::vector<Candidate>& candidates) {
+std::vector<Choice> rank_settings(const std::vector<Candidate>& candidates) {
   std::vector<Choice> choices;
   for (size_t i = 0; i < candidates.size(); ++i) {
     const auto& setting = candidates[i].setting;
@@ -16,21 +18,27 @@ std::optional<Choice> choose_best(const std::vector<Candidate>& candidates) {
     if (setting.seed < found->setting.seed) found->setting = setting;
     found->members.push_back(static_cast<int64_t>(i));
   }
-  const auto parameters = [&](const Choice& choice) {
-    return candidates[static_cast<size_t>(choice.members.front())].parameters;
-  };
-  std::optional<Choice> best;
   for (auto& choice : choices) {
     for (const int64_t member : choice.members) {
       choice.mean_val_accuracy += candidates[static_cast<size_t>(member)].val_accuracy;
     }
     choice.mean_val_accuracy /= static_cast<double>(choice.members.size());
-    const auto rank = [&](const Choice& c) {
-      return std::make_tuple(-c.mean_val_accuracy, parameters(c), c.setting.index);
-    };
-    if (!best || rank(choice) < rank(*best)) best = choice;
   }
-  return best;
+  const auto rank = [&](const Choice& c) {
+    const double accuracy = std::isnan(c.mean_val_accuracy)
+                                ? -std::numeric_limits<double>::infinity()
+                                : c.mean_val_accuracy;
+    const auto& first = candidates[static_cast<size_t>(c.members.front())];
+    return std::make_tuple(-accuracy, first.parameters, c.setting.index);
+  };
+  std::sort(choices.begin(), choices.end(),
+            [&](const Choice& a, const Choice& b) { return rank(a) < rank(b); });
+  return choices;
+}
+
+std::optional<Choice> choose_best(const std::vector<Candidate>& candidates) {
+  const auto ranked = rank_settings(candidates);
+  return ranked.empty() ? std::nullopt : std::optional(ranked.front());
 }
 
 }  // namespace last

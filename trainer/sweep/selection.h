@@ -22,8 +22,11 @@ struct Choice {
   std::vector<int64_t> members;  // indices into the candidates
 };
 
-// The setting with the highest mean validation accuracy over its seeds; ties go to fewer
-// parameters, then to the lower index. Nothing where there is no candidate.
+// Settings by mean validation accuracy over their seeds, the best first; ties go to fewer
+// parameters, then to the lower index. A setting with an unmeasured seed comes last.
+std::vector<Choice> rank_settings(const std::vector<Candidate>& candidates);
+
+// The first of them. Nothing where there is no candidate.
 std::optional<Choice> choose_best(const std::vector<Candidate>& candidates);
 
 }  // namespace last

@@ -6,7 +6,7 @@
 #include <limits>
 #include <utility>
 
-#include <ATen/ops/empty.h>
+#include <ATen/ops/tensor.h>
 
 #include "common/error.h"
 #include "trainer/training/schedule.h"
@@ -39,6 +39,19 @@ Parameters initial_parameters(const std::vector<Setting>& settings, const BankCo
   return parameters.to(device);
 }
 
+at::Tensor target_indices(const std::vector<Setting>& settings) {
+  std::vector<int64_t> targets;
+  for (const auto& setting : settings) targets.push_back(setting.target);
+  return at::tensor(targets, at::kLong);
+}
+
+template <class Value>
+std::vector<Value> chosen(const std::vector<Value>& values, const std::vector<int64_t>& indices) {
+  std::vector<Value> some;
+  for (const int64_t i : indices) some.push_back(values[static_cast<size_t>(i)]);
+  return some;
+}
+
 }  // namespace
 
 std::string to_string(NetworkStatus status) {
@@ -69,6 +82,7 @@ NetworkProgress::NetworkProgress() {
 Bank::Bank(std::vector<Setting> settings, const std::vector<Target>& targets,
            const BackboneInfo& backbone, const ComputeOptions& compute)
     : settings_(std::move(settings)),
+      compute_(compute),
       engine_(make_engine(bank_config(settings_, targets, backbone), compute.device,
                           compute.threads, compute.precision)),
       parameters_(initial_parameters(settings_, engine_->config(), compute.device)),
@@ -76,10 +90,23 @@ Bank::Bank(std::vector<Setting> settings, const std::vector<Target>& targets,
       optimizer_(parameters_),
       active_(settings_.size(), 1),
       progress_(settings_.size()),
-      target_index_(at::empty({networks()}, at::kLong)) {
-  for (size_t k = 0; k < settings_.size(); ++k) {
-    target_index_.mutable_data_ptr<int64_t>()[k] = settings_[k].target;
-  }
+      target_index_(target_indices(settings_)) {}
+
+void Bank::keep(const std::vector<int64_t>& networks) {
+  auto config = engine_->config();
+  config.classes = chosen(config.classes, networks);
+  config.label_smoothing = chosen(config.label_smoothing, networks);
+  const int64_t classes = *std::max_element(config.classes.begin(), config.classes.end());
+  engine_.reset();  // its memory is needed for the copies
+  gradients_ = {};
+  parameters_ = parameters_.networks(networks, classes);
+  optimizer_.keep(networks, classes);
+  gradients_ = parameters_.zeros_like();
+  settings_ = chosen(settings_, networks);
+  progress_ = chosen(progress_, networks);
+  active_.assign(networks.size(), 1);
+  target_index_ = target_indices(settings_);
+  engine_ = make_engine(std::move(config), compute_.device, compute_.threads, compute_.precision);
 }
 
 int64_t Bank::classes(int64_t network) const {
@@ -150,12 +177,12 @@ void Bank::finish_epoch() {
   }
 }
 
-at::Tensor Bank::predict(const at::Tensor& features) {
+at::Tensor Bank::logits(const at::Tensor& features) {
   std::vector<uint8_t> ok(active_.size());
   for (size_t k = 0; k < ok.size(); ++k) {
     ok[k] = progress_[k].status == NetworkStatus::kDiverged ? 0 : 1;
   }
-  return engine_->logits(features, ok, parameters_).argmax(-1).to(at::kCPU);
+  return engine_->logits(features, ok, parameters_).to(at::kCPU);
 }
 
 std::vector<Bank> make_banks(const std::vector<Setting>& settings,
@@ -172,6 +199,20 @@ std::vector<Bank> make_banks(const std::vector<Setting>& settings,
   std::vector<Bank> banks;
   for (auto& group : groups) banks.emplace_back(std::move(group), targets, backbone, compute);
   return banks;
+}
+
+void keep_networks(std::vector<Bank>& banks, const std::set<int64_t>& indices) {
+  std::vector<Bank> left;
+  for (auto& bank : banks) {
+    std::vector<int64_t> positions;
+    for (int64_t k = 0; k < bank.networks(); ++k) {
+      if (indices.count(bank.settings()[static_cast<size_t>(k)].index) != 0) positions.push_back(k);
+    }
+    if (positions.empty()) continue;
+    if (static_cast<int64_t>(positions.size()) < bank.networks()) bank.keep(positions);
+    left.push_back(std::move(bank));
+  }
+  banks = std::move(left);
 }
 
 }  // namespace last

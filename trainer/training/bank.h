@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -57,6 +58,10 @@ class Bank {
   StackedAdamW& optimizer() { return optimizer_; }
   int64_t classes(int64_t network) const;
 
+  // Goes on with some of its networks, in the order given, and frees what the others held. What is
+  // computed for those that stay does not change.
+  void keep(const std::vector<int64_t>& networks);
+
   // One step on a batch; learning rates are those of `epoch` of `epochs`.
   //   labels int32 [targets, B]
   void step(const at::Tensor& features, const at::Tensor& labels, int64_t epoch, int64_t epochs,
@@ -64,14 +69,16 @@ class Bank {
   // Turns the sums of the epoch into train_loss and train_accuracy. A network whose parameters are
   // no longer finite has diverged, even if its loss was not looked at since.
   void finish_epoch();
-  // Predicted classes, int64 [K, B]; networks that diverged predict class 0.
-  at::Tensor predict(const at::Tensor& features);
+  // fp32 [K, B, C] on the CPU, C being the bank's largest class count; entries beyond a network's
+  // own classes are -inf, those of networks that diverged mean nothing.
+  at::Tensor logits(const at::Tensor& features);
 
  private:
   at::Tensor labels_of_networks(const at::Tensor& labels) const;
   bool is_finite(int64_t network) const;
 
   std::vector<Setting> settings_;
+  ComputeOptions compute_;
   std::unique_ptr<Engine> engine_;
   Parameters parameters_;
   Parameters gradients_;
@@ -85,5 +92,9 @@ class Bank {
 std::vector<Bank> make_banks(const std::vector<Setting>& settings,
                              const std::vector<Target>& targets, const BackboneInfo& backbone,
                              const ComputeOptions& compute);
+
+// Takes all but the networks of these indices (Setting::index) out of their banks, and out of the
+// list banks that are empty then.
+void keep_networks(std::vector<Bank>& banks, const std::set<int64_t>& indices);
 
 }  // namespace last

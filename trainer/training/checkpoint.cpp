@@ -1,41 +1,18 @@
 #include "trainer/training/checkpoint.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <map>
+#include <set>
 #include <utility>
+#include <vector>
 
 #include "common/error.h"
 #include "common/tensor_file/safetensors.h"
-#include "trainer/training/json_number.h"
+#include "trainer/training/progress_json.h"
 
 namespace last {
 namespace {
-
-nlohmann::json to_json(const NetworkProgress& n) {
-  return {{"status", to_string(n.status)},
-          {"loss_sum", json_number(n.loss_sum)},
-          {"correct", n.correct},
-          {"labelled", n.labelled},
-          {"train_loss", json_number(n.train_loss)},
-          {"train_accuracy", json_number(n.train_accuracy)},
-          {"val_accuracy", json_number(n.val_accuracy)},
-          {"test_accuracy", json_number(n.test_accuracy)},
-          {"seconds", json_number(n.seconds)}};
-}
-
-NetworkProgress progress_from_json(const nlohmann::json& json) {
-  NetworkProgress n;
-  n.status = parse_network_status(json.at("status").get<std::string>());
-  n.loss_sum = number_from_json(json.at("loss_sum"));
-  n.correct = json.at("correct").get<int64_t>();
-  n.labelled = json.at("labelled").get<int64_t>();
-  n.train_loss = number_from_json(json.at("train_loss"));
-  n.train_accuracy = number_from_json(json.at("train_accuracy"));
-  n.val_accuracy = number_from_json(json.at("val_accuracy"));
-  n.test_accuracy = number_from_json(json.at("test_accuracy"));
-  n.seconds = number_from_json(json.at("seconds"));
-  return n;
-}
 
 // The state's tensors of one bank with their names in the file.
 std::map<std::string, at::Tensor> tensors_of(Bank& bank, size_t index) {
@@ -51,6 +28,34 @@ std::map<std::string, at::Tensor> tensors_of(Bank& bank, size_t index) {
   return tensors;
 }
 
+std::vector<int64_t> network_indices(const nlohmann::json& state) {
+  std::vector<int64_t> indices;
+  for (const auto& network : state.at("networks")) {
+    indices.push_back(network.at("network").get<int64_t>());
+  }
+  return indices;
+}
+
+// Banks of the networks that the file holds; the others were stopped before it was written.
+void keep_stored_networks(const nlohmann::json& states, std::vector<Bank>& banks,
+                          const std::string& path) {
+  std::set<int64_t> stored;
+  for (const auto& state : states) {
+    const auto indices = network_indices(state);
+    stored.insert(indices.begin(), indices.end());
+  }
+  keep_networks(banks, stored);
+  bool equal = states.size() == banks.size();
+  for (size_t b = 0; equal && b < banks.size(); ++b) {
+    const auto& settings = banks[b].settings();
+    const auto indices = network_indices(states[b]);
+    equal =
+        std::equal(settings.begin(), settings.end(), indices.begin(), indices.end(),
+                   [](const Setting& setting, int64_t index) { return setting.index == index; });
+  }
+  if (!equal) fail("\"", path, "\": it holds other networks than this run, or other banks of them");
+}
+
 void restore_bank(const SafetensorsFile& file, const nlohmann::json& state, Bank& bank,
                   size_t index) {
   for (auto& [name, tensor] : tensors_of(bank, index)) {
@@ -62,10 +67,9 @@ void restore_bank(const SafetensorsFile& file, const nlohmann::json& state, Bank
   }
   bank.optimizer().steps() = state.at("steps").get<std::vector<int64_t>>();
   const auto& networks = state.at("networks");
-  if (networks.size() != bank.progress().size() ||
-      bank.optimizer().steps().size() != bank.progress().size()) {
-    fail("\"", file.path(), "\": it holds ", networks.size(), " networks in bank ", index,
-         ", this run ", bank.progress().size());
+  if (bank.optimizer().steps().size() != networks.size()) {
+    fail("\"", file.path(), "\": it holds ", networks.size(), " networks in bank ", index, ", and ",
+         bank.optimizer().steps().size(), " numbers of steps");
   }
   for (size_t k = 0; k < networks.size(); ++k) {
     bank.progress()[k] = progress_from_json(networks[k]);
@@ -81,7 +85,11 @@ void save_checkpoint(const std::string& path, std::vector<Bank>& banks,
   for (size_t b = 0; b < banks.size(); ++b) {
     tensors.merge(tensors_of(banks[b], b));
     auto networks = nlohmann::json::array();
-    for (const auto& network : banks[b].progress()) networks.push_back(to_json(network));
+    for (size_t k = 0; k < banks[b].settings().size(); ++k) {
+      auto network = to_json(banks[b].progress()[k]);
+      network["network"] = banks[b].settings()[k].index;
+      networks.push_back(std::move(network));
+    }
     states.push_back({{"steps", banks[b].optimizer().steps()}, {"networks", networks}});
   }
   const nlohmann::json state = {
@@ -96,9 +104,7 @@ std::optional<RestoredCheckpoint> load_checkpoint(const std::string& path,
   try {
     const auto state = nlohmann::json::parse(file.metadata().at("state"));
     const auto& states = state.at("banks");
-    if (states.size() != banks.size()) {
-      fail("\"", path, "\": it holds ", states.size(), " banks, this run ", banks.size());
-    }
+    keep_stored_networks(states, banks, path);
     for (size_t b = 0; b < banks.size(); ++b) restore_bank(file, states[b], banks[b], b);
     return RestoredCheckpoint{{state.at("epoch").get<int64_t>(), state.at("batch").get<int64_t>()},
                               state.at("extra")};

@@ -15,7 +15,8 @@ namespace last {
 void save_checkpoint(const std::string& path, std::vector<Bank>& banks,
                      const StagePosition& position, const nlohmann::json& extra);
 
-// Restores banks of the same settings. Returns what save_checkpoint was given as position and
+// Restores banks of the same settings, cut down to the networks that were under way (a search may
+// have stopped others). Returns what save_checkpoint was given as position and
 // extra, or nothing where there is no such file. A damaged or foreign file is an Error.
 struct RestoredCheckpoint {
   StagePosition position;

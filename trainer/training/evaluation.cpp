@@ -33,7 +33,8 @@ void count(const at::Tensor& predictions, const at::Tensor& labels,
 
 std::vector<std::vector<double>> evaluate(std::vector<Bank>& banks, FeatureSource& source,
                                           int64_t batch_size, const c10::Device& device,
-                                          const std::function<void(int64_t)>& on_batch) {
+                                          const std::function<void(int64_t)>& on_batch,
+                                          const LogitsObserver& on_logits) {
   std::vector<std::vector<Tally>> tallies;
   for (const auto& bank : banks) tallies.emplace_back(bank.settings().size());
 
@@ -44,11 +45,13 @@ std::vector<std::vector<double>> evaluate(std::vector<Bank>& banks, FeatureSourc
     const auto features = batch.features.to(device);
     for (size_t b = 0; b < banks.size(); ++b) {
       const auto start = Clock::now();
-      count(banks[b].predict(features), batch.labels, banks[b].settings(), tallies[b]);
+      const auto logits = banks[b].logits(features);
+      count(logits.argmax(-1), batch.labels, banks[b].settings(), tallies[b]);
       const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
       for (auto& network : banks[b].progress()) {
         network.seconds += seconds / static_cast<double>(banks[b].networks());
       }
+      if (on_logits) on_logits({b, logits, done});
     }
     done += batch.labels.size(1);
     on_batch(done);

@@ -8,11 +8,21 @@
 
 namespace last {
 
+// What one bank said about one batch of a data set.
+struct BatchLogits {
+  size_t bank = 0;           // index
+  at::Tensor logits;         // of Bank::logits, fp32 [K, B, C] on the CPU
+  int64_t first_sample = 0;  // image i of the batch is this sample plus i
+};
+using LogitsObserver = std::function<void(const BatchLogits&)>;
+
 // Accuracy in percent of every network of every bank over the labelled samples of a data set
 // (view 0): [banks][networks]. NaN where a network's target has no labelled sample or it diverged.
-// `on_batch` is called with the number of samples done; it may throw (Interrupted).
+// `on_batch` is called with the number of samples done; it may throw (Interrupted). `on_logits`,
+// where given, sees what every bank said about every batch.
 std::vector<std::vector<double>> evaluate(std::vector<Bank>& banks, FeatureSource& source,
                                           int64_t batch_size, const c10::Device& device,
-                                          const std::function<void(int64_t)>& on_batch);
+                                          const std::function<void(int64_t)>& on_batch,
+                                          const LogitsObserver& on_logits = {});
 
 }  // namespace last

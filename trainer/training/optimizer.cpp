@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <string>
+#include <utility>
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
@@ -50,6 +51,14 @@ StackedAdamW::StackedAdamW(const Parameters& parameters)
     : first_moment_(parameters.zeros_like()),
       second_moment_(parameters.zeros_like()),
       steps_(static_cast<size_t>(parameters.head_weight.size(0)), 0) {}
+
+void StackedAdamW::keep(const std::vector<int64_t>& networks, int64_t classes) {
+  first_moment_ = first_moment_.networks(networks, classes);
+  second_moment_ = second_moment_.networks(networks, classes);
+  std::vector<int64_t> steps;
+  for (const int64_t k : networks) steps.push_back(steps_[static_cast<size_t>(k)]);
+  steps_ = std::move(steps);
+}
 
 void StackedAdamW::step(Parameters& parameters, const Parameters& gradients,
                         const std::vector<uint8_t>& active,

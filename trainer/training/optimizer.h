@@ -25,6 +25,9 @@ class StackedAdamW {
   void step(Parameters& parameters, const Parameters& gradients, const std::vector<uint8_t>& active,
             const std::vector<Hyperparameters>& networks);
 
+  // Goes on with some of the networks, in the order given, whose heads have `classes` rows.
+  void keep(const std::vector<int64_t>& networks, int64_t classes);
+
   // State, for checkpoints.
   Parameters& first_moment() { return first_moment_; }
   Parameters& second_moment() { return second_moment_; }

@@ -64,9 +64,11 @@ void train_stage(std::vector<Bank>& banks, FeatureSource& train, FeatureSource* 
       observer.on_step({epoch, ++done});
     }
     for (auto& bank : banks) bank.finish_epoch();
-    const bool last_epoch = epoch + 1 == schedule.epochs;
-    validate(banks, val, val != nullptr && (last_epoch || (epoch + 1) % period == 0), schedule,
-             device, observer.on_validation);
+    const int64_t finished = epoch + 1;
+    const bool due =
+        val != nullptr && (finished == schedule.epochs || finished % period == 0 ||
+                           (observer.wants_validation && observer.wants_validation(finished)));
+    validate(banks, val, due, schedule, device, observer.on_validation);
     observer.on_epoch({epoch + 1, 0});
     observer.on_step({epoch + 1, 0});
   }

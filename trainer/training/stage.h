@@ -29,15 +29,19 @@ struct StageObserver {
   // After every step, at a place from which the stage can be resumed.
   std::function<void(const StagePosition&)> on_step;
   // After every epoch (position.batch = 0), before on_step's checkpoint of it. Networks whose
-  // val_accuracy was measured in this epoch have it set, otherwise NaN.
+  // val_accuracy was measured in this epoch have it set, otherwise NaN. It may take networks out of
+  // the banks.
   std::function<void(const StagePosition&)> on_epoch;
   // During validation, with the number of samples done.
   std::function<void(int64_t)> on_validation;
+  // Where given: whether to validate after this many finished epochs, whatever the period says.
+  std::function<bool(int64_t)> wants_validation;
 };
 
 // Trains banks on one data set for all epochs of the schedule, every batch being read once for all
 // of them, from `position` on.
-//   val: measured every validation_period() epochs and at the last one; may be null.
+//   val: measured every validation_period() epochs, at the last one, and where the observer wants
+//   it; may be null.
 void train_stage(std::vector<Bank>& banks, FeatureSource& train, FeatureSource* val,
                  const Schedule& schedule, StagePosition position, const c10::Device& device,
                  const StageObserver& observer);

@@ -1,0 +1,71 @@
+#include "trainer/sweep/halving.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <utility>
+
+namespace last {
+namespace {
+
+// Measured on full grids (README): early enough to save time, late enough that a slow starter
+// shows.
+struct RelativeRung {
+  double time;
+  double keep;
+};
+constexpr RelativeRung kRungs[] = {{0.2, 1.0 / 3}, {0.5, 1.0 / 3}};
+
+}  // namespace
+
+std::vector<Rung> halving_rungs(int64_t epochs) {
+  std::vector<Rung> rungs;
+  for (const auto& [time, keep] : kRungs) {
+    const auto epoch = static_cast<int64_t>(std::lround(time * static_cast<double>(epochs)));
+    if (epoch < 1 || epoch >= epochs) continue;
+    if (!rungs.empty() && rungs.back().epoch == epoch) {
+      rungs.back().keep *= keep;
+    } else {
+      rungs.push_back({epoch, keep});
+    }
+  }
+  return rungs;
+}
+
+double halving_cost(const std::vector<Rung>& rungs, int64_t epochs) {
+  double cost = 0;
+  double part = 1;
+  int64_t from = 0;
+  for (const auto& rung : rungs) {
+    cost += part * static_cast<double>(rung.epoch - from);
+    part *= rung.keep;
+    from = rung.epoch;
+  }
+  return (cost + part * static_cast<double>(epochs - from)) / static_cast<double>(epochs);
+}
+
+std::vector<int64_t> going_on(const std::vector<Candidate>& candidates, double keep) {
+  std::map<std::pair<int64_t, Method>, std::vector<int64_t>> groups;
+  for (size_t i = 0; i < candidates.size(); ++i) {
+    const auto& setting = candidates[i].setting;
+    groups[{setting.target, setting.network.method}].push_back(static_cast<int64_t>(i));
+  }
+  std::vector<int64_t> result;
+  for (const auto& [group, members] : groups) {
+    std::vector<Candidate> rivals;
+    for (const int64_t member : members) rivals.push_back(candidates[static_cast<size_t>(member)]);
+    const auto ranked = rank_settings(rivals);
+    // Less a little: 1/3 of 9 is 3, whatever rounding makes of it.
+    const auto count = static_cast<size_t>(
+        std::max(1.0, std::ceil(keep * static_cast<double>(ranked.size()) - 1e-9)));
+    for (size_t c = 0; c < std::min(count, ranked.size()); ++c) {
+      for (const int64_t rival : ranked[c].members) {
+        result.push_back(members[static_cast<size_t>(rival)]);
+      }
+    }
+  }
+  std::sort(result.begin(), result.end());
+  return result;
+}
+
+}  // namespace last

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "trainer/sweep/selection.h"
+
+namespace last {
+
+// Successive halving (Jamieson & Talwalkar, arXiv 1502.07943) with a schedule that does not change:
+// whatever goes on is trained as in the full grid.
+struct Rung {
+  int64_t epoch = 0;  // finished epochs
+  double keep = 1;    // part of the settings under way that goes on
+};
+
+// The rungs of a training of `epochs` epochs, ascending; none where it is too short for any.
+std::vector<Rung> halving_rungs(int64_t epochs);
+
+// Part of the full grid's epochs that is trained with these rungs, for many settings.
+double halving_cost(const std::vector<Rung>& rungs, int64_t epochs);
+
+// Which candidates go on at a rung: of each target and method the best settings by mean validation
+// accuracy (ties as in choose_best), rounded up, at least one; all seeds of a setting alike.
+// Ascending indices into the candidates.
+std::vector<int64_t> going_on(const std::vector<Candidate>& candidates, double keep);
+
+}  // namespace last
