@@ -1,4 +1,5 @@
 #include "common/cli/program.h"
+#include "trainer/commands/export.h"
 #include "trainer/commands/report.h"
 #include "trainer/commands/run.h"
 
@@ -6,6 +7,7 @@ int main(int argc, char** argv) {
   return last::run_program(
       "trainer", "trains LAST side networks on cached features of a frozen vision transformer",
       {{"run", "train a grid of side networks and linear probes", last::trainer_run},
-       {"report", "write a page about finished runs", last::trainer_report}},
+       {"report", "write a page about finished runs", last::trainer_report},
+       {"export", "copy a network or an ensemble out of a run", last::trainer_export}},
       argc, argv);
 }

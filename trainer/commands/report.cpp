@@ -165,7 +165,8 @@ int trainer_report(const std::vector<std::string>& arguments) {
     const auto answers = answers_of(run);
     title += (runs.empty() ? " " : ", ") + run.name;
     text += (runs.empty() ? "" : "\n") + text_of(run, answers);
-    runs.push_back(report_data(run, answers, [](const std::string&) { return std::string(); }));
+    runs.push_back(report_data(
+        run, answers, [](const std::string&, const std::string&) { return std::string(); }));
   }
   const nlohmann::json data = {
       {"program", concat("trainer ", kVersion)}, {"created", time_text()}, {"runs", runs}};

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <iostream>
 #include <utility>
 
@@ -39,6 +40,12 @@ bool has_one_setting(const std::vector<Setting>& settings, int64_t target) {
     if (!same_but_for_seed(*first, setting)) return false;
   }
   return true;
+}
+
+// So that the stores are found from other directories, too.
+std::vector<std::string> absolute(std::vector<std::string> paths) {
+  for (auto& path : paths) path = std::filesystem::absolute(path).lexically_normal();
+  return paths;
 }
 
 class Run {
@@ -85,9 +92,9 @@ nlohmann::json Run::config() const {
            {{"device", compute_.device.str()},
             {"threads", compute_.threads},
             {"libtorch", TORCH_VERSION},
-            {"train", options_.train},
-            {"val", options_.val},
-            {"test", options_.test}}}};
+            {"train", absolute(options_.train)},
+            {"val", absolute(options_.val)},
+            {"test", absolute(options_.test)}}}};
 }
 
 void Run::publish_best(const RunDirectory& directory,

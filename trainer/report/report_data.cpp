@@ -135,7 +135,7 @@ Json predictions_json(const RunRecord& run, size_t target, const PredictionSet& 
                    {"prediction", p.prediction},
                    {"probability", rounded(p.probability)},
                    {"label_probability", rounded(p.label_probability)}};
-    const std::string thumbnail = thumbnail_of(p.path);
+    const std::string thumbnail = thumbnail_of(set.data, p.path);
     if (!thumbnail.empty()) sample["thumbnail"] = thumbnail;
     worst.push_back(sample);
   }

@@ -23,8 +23,8 @@ struct Answer {
   std::vector<std::string> warnings;
 };
 
-// The image of a path, as a data: URI; empty where there is none.
-using ThumbnailOf = std::function<std::string(const std::string& path)>;
+// The image of a path in "test" or "val", as a data: URI; empty where there is none.
+using ThumbnailOf = std::function<std::string(const std::string& data, const std::string& path)>;
 
 // What the page's script reads about one run (see page/main.js). Numbers that were not measured are
 // null. Curves are thinned to some 200 points.

@@ -58,11 +58,10 @@ function answerSection() {
     {name: 'val %', number: true, value: (l) => (l.val.length ? mean(l.val) : null), text: (l) => spread(l.val)},
     {name: 'test %', number: true, value: (l) => (l.test.length ? mean(l.test) : null), text: (l) => spread(l.test)},
   ].filter(Boolean);
-  const chosenOnVal = data.runs.some((run) => run.has_val);
+  const chosenOnVal = data.runs.some((run) => run.has_val && new Set(run.networks.map((n) => n.setting)).size > 1);
+  const seeds = lines.some((line) => Math.max(line.val.length, line.test.length) > 1);
   return h('section', {id: 'answer'}, h('h2', {}, 'Answer'),
-    h('p', {class: 'quiet'}, chosenOnVal
-      ? 'Settings were chosen by their mean validation accuracy; the test data played no part. ± is the standard deviation over seeds.'
-      : '± is the standard deviation over seeds.'),
+    h('p', {class: 'quiet'}, chosenOnVal ? 'Settings were chosen by their mean validation accuracy; the test data played no part. ' : '', seeds ? '± is the standard deviation over seeds.' : ''),
     h('div', {class: 'grid'}, data.runs.flatMap((run) => run.answers.map((answer) => answerCard(run, answer)))),
     lines.length ? h('details', {}, h('summary', {}, 'As a table'), table(columns, lines, {sortable: true, caption: 'Chosen settings', mark: (l) => l.best})) : null);
 }

@@ -26,7 +26,7 @@ function curvesSection(run, target) {
     h('div', {class: 'legend'},
       best.size ? h('span', {}, h('b', {class: 'best'}), 'best setting') : null,
       linear.size ? h('span', {}, h('b', {class: 'linear'}), 'linear probe') : null,
-      h('span', {}, h('b'), 'other networks')),
+      networks.some((n) => !best.has(n.network) && !linear.has(n.network)) ? h('span', {}, h('b'), 'other networks') : null),
     chart, readout);
 }
 
@@ -51,7 +51,7 @@ function curveChart(run, networks, kind, best, linear, width, readout) {
     ticks(low, high, 5).map((t) => [svg('line', {class: 'axis', x1: left, x2: width - right, y1: y(t), y2: y(t)}), svg('text', {x: left - 6, y: y(t) + 4, 'text-anchor': 'end'}, String(t))]).flat(),
     ticks(firstEpoch, lastEpoch, Math.max(2, width / 90)).filter(Number.isInteger).map((t) => svg('text', {x: x(t), y: height - bottom + 16, 'text-anchor': 'middle'}, String(t))),
     svg('text', {x: (left + width - right) / 2, y: height - 3, 'text-anchor': 'middle'}, 'epoch'),
-    svg('path', {class: 'other', d: others.map((s) => path(s.points)).join('')}),
+    svg('path', {class: 'other', 'stroke-opacity': others.length > 60 ? 0.3 : 0.7, d: others.map((s) => path(s.points)).join('')}),
     series.filter((s) => marked(s, linear)).map((s) => svg('path', {class: 'linear', d: path(s.points)})),
     series.filter((s) => marked(s, best)).map((s) => svg('path', {class: 'best', d: path(s.points)})),
     hover);

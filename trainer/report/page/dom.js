@@ -78,7 +78,7 @@ function table(columns, rows, options = {}) {
       else head.removeAttribute('aria-sort');
     });
     body.replaceChildren(...ordered().slice(0, shown).map((row) => h('tr', {class: options.mark && options.mark(row) ? 'chosen' : null},
-      columns.map((column) => h('td', {class: column.number ? 'number' : column.wide ? 'name' : null},
+      columns.map((column) => h('td', {class: column.number ? 'number' : column.wide ? `name ${column.name}` : null},
         column.text ? column.text(row) : known(column.value(row)) ? String(column.value(row)) : '–')))));
     more.hidden = shown >= rows.length;
     more.textContent = `Show all ${rows.length}`;

@@ -47,7 +47,7 @@ function effectChart(title, groups, width) {
   const x = (i) => left + step * (i + 0.5);
   const band = Math.min(14, step * 0.3);
   // Dots of one value lie side by side in a fixed pattern, so that the picture is always the same.
-  const dots = (g, i) => g.accuracies.map((a, k) => svg('circle', {class: 'dot', r: 3, cx: x(i) + band * (((k * 0.618) % 1) * 2 - 1), cy: y(a)}));
+  const dots = (g, i) => g.accuracies.filter((_, k) => k !== g.accuracies.indexOf(g.best)).map((a, k) => svg('circle', {class: 'dot', r: 3, cx: x(i) + band * (((k * 0.618) % 1) * 2 - 1), cy: y(a)}));
   return svg('svg', {viewBox: `0 0 ${width} ${height}`, height, role: 'img', 'aria-label': `validation accuracy by ${title}`},
     ticks(low, high, 4).flatMap((t) => [svg('line', {class: 'axis', x1: left, x2: width - right, y1: y(t), y2: y(t)}), svg('text', {x: left - 5, y: y(t) + 4, 'text-anchor': 'end'}, String(t))]),
     groups.flatMap((g, i) => [...dots(g, i), svg('line', {class: 'mean', x1: x(i) - band - 4, x2: x(i) + band + 4, y1: y(g.mean), y2: y(g.mean)}), svg('circle', {class: 'top', r: 4, cx: x(i), cy: y(g.best)}),

@@ -15,7 +15,8 @@ function mistakesSections(run, target) {
 
 function classesOf(run, predictions) {
   const target = run.targets[predictions.target];
-  return target.class_names || Array.from({length: target.classes}, (_, i) => String(i));
+  // A name of spaces is to be seen, too.
+  return target.class_names ? target.class_names.map((name) => (name.trim() ? name : `“${name}”`)) : Array.from({length: target.classes}, (_, i) => String(i));
 }
 
 function confusionSection(run, predictions, picker) {
@@ -58,8 +59,9 @@ function confusionTable(names, predictions, totals) {
     cell.style.setProperty('--share', (n ? Math.max(share, 0.06) : 0).toFixed(3));
     return cell;
   })));
-  return h('div', {class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'confusion matrix'},
-    h('table', {class: 'matrix'}, h('caption', {}, 'Rows: label, columns: prediction; darker is a larger part of the row'), h('thead', {}, head), h('tbody', {}, rows)));
+  return h('div', {}, h('p', {class: 'quiet small'}, 'Rows: label, columns: prediction. The stronger the colour, the larger the part of the row.'),
+    h('div', {class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'confusion matrix'},
+    h('table', {class: `matrix ${names.length <= 10 ? 'roomy' : ''}`}, h('thead', {}, head), h('tbody', {}, rows))));
 }
 
 // One pixel per cell, enlarged by the browser.
@@ -70,16 +72,19 @@ function confusionCanvas(names, predictions, totals) {
   const cells = new Map();
   const paint = () => {
     context.clearRect(0, 0, size, size);
-    const rgb = getComputedStyle(document.documentElement).getPropertyValue('--heat');
+    const style = getComputedStyle(document.documentElement);
+    const [hit, miss] = ['--heat', '--miss'].map((name) => style.getPropertyValue(name));
     for (const [l, p, n] of predictions.confusion) {
       cells.set(l * size + p, n);
-      context.fillStyle = `rgba(${rgb}, ${Math.min(1, 0.12 + 0.88 * n / totals.get(l)).toFixed(3)})`;
+      // A single mistake among many classes is to be seen, too.
+      const share = n / totals.get(l);
+      context.fillStyle = l === p ? `rgba(${hit}, ${(0.15 + 0.85 * share).toFixed(3)})` : `rgba(${miss}, ${Math.min(1, 0.35 + 2 * share).toFixed(3)})`;
       context.fillRect(p, l, 1, 1);
     }
   };
   paint();
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', paint);
-  const readout = h('p', {class: 'readout', 'aria-live': 'polite'}, 'Rows: label, columns: prediction. Point at a cell to read it.');
+  const readout = h('p', {class: 'readout', 'aria-live': 'polite'}, 'Rows: label, columns: prediction; what is off the diagonal is wrong. Point at a cell to read it.');
   canvas.addEventListener('pointermove', (event) => {
     const box = canvas.getBoundingClientRect();
     const at = (offset, extent) => Math.min(size - 1, Math.max(0, Math.floor(offset / extent * size)));
@@ -92,7 +97,7 @@ function confusionCanvas(names, predictions, totals) {
 function worstSection(run, predictions) {
   if (!predictions.worst.length) return null;
   const names = classesOf(run, predictions);
-  const percent = (p) => `${(100 * p).toFixed(p < 0.001 ? 3 : 1)} %`;
+  const percent = (p) => (p < 0.001 ? '< 0.1 %' : `${(100 * p).toFixed(1)} %`);
   return h('section', {}, h('h2', {}, 'Worst-classified images'),
     h('p', {class: 'quiet'}, `Where network ${predictions.network} gives the true class the least probability, on ${predictions.data}. Some of them may be mislabelled.`),
     h('div', {class: 'samples'}, predictions.worst.map((sample) => h('figure', {},

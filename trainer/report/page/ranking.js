@@ -21,12 +21,12 @@ function settingsOf(run, target) {
 function rankingSection(run, target) {
   const settings = settingsOf(run, target);
   const retrained = settings.some((s) => s.stage === 'retrain');
-  const chosen = new Set(run.answers[target].lines.filter((l) => l.best).flatMap((l) => l.networks));
+  const chosen = new Set(run.answers[target].lines.filter((l) => l.best).flatMap((l) => l.networks.concat(l.chosen_from)));
   const columns = [
     {name: 'setting', value: (s) => s.setting, wide: true},
-    retrained ? {name: 'trained on', value: (s) => s.train_data} : null,
     {name: 'val %', number: true, value: (s) => s.val_mean, text: (s) => spread(s.val)},
     {name: 'test %', number: true, value: (s) => s.test_mean, text: (s) => spread(s.test)},
+    retrained ? {name: 'trained on', value: (s) => s.train_data} : null,
     {name: 'train loss', number: true, value: (s) => s.loss, text: (s) => (known(s.loss) ? s.loss.toPrecision(3) : '–')},
     {name: 'seeds', number: true, value: (s) => s.networks.length},
     {name: 'parameters', number: true, value: (s) => s.parameters, text: (s) => count(s.parameters)},
@@ -37,7 +37,7 @@ function rankingSection(run, target) {
   ].filter(Boolean);
   const sort = columns.findIndex((c) => c.name === (run.has_val ? 'val %' : 'setting'));
   return h('section', {}, h('h2', {}, 'Ranking'),
-    h('p', {class: 'quiet'}, 'Every setting with its seeds; press a heading to sort. ',
-      settings.some((s) => s.test.length) && run.has_val ? 'Test accuracies are shown for the record: choosing by them would make them useless.' : ''),
+    h('p', {class: 'quiet'}, 'Every setting with its seeds; press a heading to sort. r: rank, g: gap, h: heads, lr: learning rate (head x: the head’s, relative to it), wd: weight decay. ',
+      settings.length > 1 && settings.some((s) => s.test.length) && run.has_val ? 'Test accuracies are shown for the record: choosing by them would make them useless.' : ''),
     table(columns, settings, {sortable: true, sort, descending: run.has_val, limit: 20, caption: `${settings.length} ${settings.length === 1 ? 'setting' : 'settings'}`, mark: (s) => s.networks.some((n) => chosen.has(n.network))}));
 }
