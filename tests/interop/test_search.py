@@ -180,7 +180,7 @@ def presets_in_help():
     """name -> (networks, epochs, options), as --help lists them."""
     text = subprocess.run([tool("trainer"), "run", "--help"], capture_output=True, text=True,
                           check=True).stdout
-    text = re.sub(r"\s+", " ", text)
+    text = re.sub(r"\s+", " ", text).split(" --search HOW")[0]  # the option after --preset
     found = {}
     for name in ("quick", "vtab", "wide"):
         match = re.search(name + r": [^;]*; (\d+) networks per target, (\d+) epochs:"
