@@ -1,7 +1,7 @@
 """Makes run directories as `trainer run` leaves them, of any size and without training:
 
     python fake_run.py DIR [--networks 36] [--classes 10] [--targets 1] [--epochs 30] [--seeds 1]
-        [--retrain] [--no-linear] [--no-val] [--indices] [--hostile] [--images 2000]
+        [--retrain] [--no-linear] [--no-val] [--indices] [--hostile] [--ensembles] [--images 2000]
 
 For tests of the report, and for looking at it.
 """
@@ -174,6 +174,17 @@ def make_run(folder, **values):
                     rows.append(row)
             if group:
                 chosen.append((target, group[0]))
+    if options.ensembles:
+        lines = []
+        for target in targets:
+            own = [row for row in rows if row["target"] == target and row["status"] == "ok"]
+            ranked = sorted(own, key=lambda row: -row["quality"])[:7]
+            members = ";".join(str(row["network"]) for row in ranked + ranked[:1])
+            lines.append([target, 8, members, round(ranked[0]["quality"] + 1, 3),
+                          round(ranked[0]["quality"] + 0.4, 3), "train", "search"])
+        write_csv(folder / "ensembles.csv",
+                  ["target,size,members,val_accuracy,test_accuracy,train_data,stage".split(","),
+                   *lines])
     for row in rows:
         if row["status"] == "ok":
             save_network(folder / "networks" / f"{row['network']}.safetensors", row, row["target"],
@@ -207,7 +218,7 @@ def parse(arguments=None):
     for name, default in (("networks", 36), ("classes", 10), ("targets", 1), ("epochs", 30),
                           ("seeds", 1), ("images", 2000)):
         parser.add_argument(f"--{name}", type=int, default=default)
-    for name in ("retrain", "no-linear", "no-val", "indices", "hostile"):
+    for name in ("retrain", "no-linear", "no-val", "indices", "hostile", "ensembles"):
         parser.add_argument(f"--{name}", action="store_true")
     return parser.parse_args(arguments)
 

@@ -183,6 +183,46 @@ def test_tables_on_standard_output(tmp_path):
     assert page.text["pre"].strip() == text.strip()
 
 
+def test_ensembles(tmp_path):
+    run = make_run(tmp_path / "run", networks=24, targets=2, epochs=3, images=50, ensembles=True)
+    text = report("--run", run, "--quiet").stdout
+    table = pandas.read_csv(run / "ensembles.csv")
+    networks = pandas.read_csv(run / "networks.csv").set_index("network")
+    for answer, row in zip(Page(run / "report.html").data["runs"][0]["answers"], table.itertuples()):
+        line = answer["lines"][-1]
+        assert line["method"] == "ensemble" and line["seeds"] == 8 and not line["best"]
+        assert (line["val"], line["test"]) == ([row.val_accuracy], [row.test_accuracy])
+        members = {int(member) for member in row.members.split(";")}
+        assert len(members) == 7
+        assert line["parameters"] == networks.parameters[list(members)].sum()
+        assert f'Ensemble of 8 for "{row.target}"' in text and f"{row.test_accuracy:.2f}" in text
+    (run / "ensembles.csv").write_text((run / "ensembles.csv").read_text().replace(";", ";9"))
+    assert "networks of networks.csv" in report("--run", run, status=1).stderr
+
+
+def test_pandas_reads_the_table_as_it_is(tiny, tmp_path):
+    run = tmp_path / "run"
+    subprocess.run([str(a) for a in (
+        tool("trainer"), "run", "--train", tiny["train"], "--val", tiny["val"], "--run", run,
+        "--epochs", "1", "--warmup-epochs", "0", "--rank", "4", "--method", "last,linear", "--norm",
+        "none,frozen", "--learning-rate", "1e-3,1e38", "--quiet")], check=True, capture_output=True)
+    table = pandas.read_csv(run / "networks.csv")
+    kinds = table.dtypes.map(lambda dtype: dtype.kind)
+    for column in ("network", "seed", "epochs", "parameters", "parameters_without_head"):
+        assert kinds[column] == "i", column
+    for column in ("rank", "gap", "learning_rate", "head_learning_rate_scale", "weight_decay",
+                   "label_smoothing", "train_loss", "val_accuracy", "test_accuracy", "seconds"):
+        assert kinds[column] in "fi", column
+    for column, values in (("stage", {"search"}), ("method", {"last", "linear"}),
+                           ("target", {"corner", "colour"}), ("norm", {"none", "frozen"}),
+                           ("pool", {"mean-patch"}), ("status", {"ok", "diverged"}),
+                           ("train_data", {"train"})):
+        assert set(table[column]) == values, column
+    assert table.test_accuracy.isna().all() and table[table.method == "linear"].variant.isna().all()
+    best = table.sort_values("val_accuracy").groupby("target").last()
+    assert (best.val_accuracy > 0).all()
+
+
 def test_without_validation_nothing_is_called_best(tmp_path):
     run = make_run(tmp_path / "run", networks=12, epochs=3, no_val=True)
     assert "--val" in report("--run", run).stdout

@@ -1,6 +1,7 @@
 #include "trainer/commands/report.h"
 
 #include <algorithm>
+#include <cmath>
 #include <ctime>
 #include <iostream>
 
@@ -14,6 +15,7 @@
 #include "common/error.h"
 #include "common/io/file.h"
 #include "trainer/commands/choices.h"
+#include "trainer/report/number_text.h"
 #include "trainer/report/page/page.h"
 #include "trainer/report/report_data.h"
 #include "trainer/report/summary.h"
@@ -55,6 +57,14 @@ Selection selection_of(const RunRecord& run) {
   return options.value("select", "val") == "last" ? Selection::kLast : Selection::kVal;
 }
 
+// Seeds that the choice was retrained with. Networks of an ensemble are retrained as well, some of
+// them with the same setting and other seeds.
+bool is_repetition(const RunRecord& run, const NetworkRow& row) {
+  const auto options = run.config.value("options", nlohmann::json::object());
+  const auto seeds = options.value("retrain_seeds", nlohmann::json::array());
+  return seeds.empty() || std::find(seeds.begin(), seeds.end(), row.setting.seed) != seeds.end();
+}
+
 // What `trainer run` has chosen, worked out again from its table.
 std::vector<Answer> answers_of(const RunRecord& run) {
   std::vector<NetworkRow> searched;
@@ -68,7 +78,9 @@ std::vector<Answer> answers_of(const RunRecord& run) {
     for (const auto& row : choice.rows) line.chosen_from.push_back(row.setting.index);
     std::vector<NetworkRow> again;
     for (const auto& row : retrained) {
-      if (same_but_for_seed(row.setting, choice.choice.setting)) again.push_back(row);
+      if (same_but_for_seed(row.setting, choice.choice.setting) && is_repetition(run, row)) {
+        again.push_back(row);
+      }
     }
     if (!again.empty()) line.rows = again;
     auto& lines = answers[static_cast<size_t>(choice.target)].lines;
@@ -79,6 +91,9 @@ std::vector<Answer> answers_of(const RunRecord& run) {
     std::vector<NetworkRow> rows;
     for (const auto& row : searched) {
       if (row.setting.target == static_cast<int64_t>(t)) rows.push_back(row);
+    }
+    for (const auto& ensemble : run.ensembles) {
+      if (ensemble.target == static_cast<int64_t>(t)) answers[t].ensembles.push_back(ensemble);
     }
     answers[t].warnings = choose_per_method(rows, names, selection_of(run)).warnings;
   }
@@ -124,6 +139,14 @@ std::string cost_text(const RunRecord& run) {
   return text + "\n";
 }
 
+std::string ensemble_text(const RunRecord& run, const EnsembleRecord& ensemble) {
+  const auto percent = [](double value) { return std::isnan(value) ? "-" : fixed(value, 2); };
+  return concat("Ensemble of ", ensemble.members.size(), " for \"",
+                run.targets[static_cast<size_t>(ensemble.target)].name, "\", trained on ",
+                ensemble.train_data, ": val ", percent(ensemble.val_accuracy), " %, test ",
+                percent(ensemble.test_accuracy), " %\n");
+}
+
 std::string text_of(const RunRecord& run, const std::vector<Answer>& answers) {
   std::string text = concat("Run ", run.name, "\n\nChosen settings:\n");
   std::vector<SummaryLine> lines;
@@ -131,6 +154,7 @@ std::string text_of(const RunRecord& run, const std::vector<Answer>& answers) {
     for (const auto& line : answer.lines) lines.push_back(summarize(line.rows));
   }
   text += lines.empty() ? "none\n" : summary_text(lines);
+  for (const auto& ensemble : run.ensembles) text += ensemble_text(run, ensemble);
   for (size_t t = 0; t < run.targets.size(); ++t) {
     for (const auto& warning : answers[t].warnings) text += warning + "\n";
     auto ranking = ranking_of(run, static_cast<int64_t>(t));
@@ -165,8 +189,9 @@ int trainer_report(const std::vector<std::string>& arguments) {
     const auto answers = answers_of(run);
     title += (runs.empty() ? " " : ", ") + run.name;
     text += (runs.empty() ? "" : "\n") + text_of(run, answers);
-    runs.push_back(report_data(
-        run, answers, [](const std::string&, const std::string&) { return std::string(); }));
+    runs.push_back(
+        report_data(run, answers, selection_of(run) == Selection::kVal,
+                    [](const std::string&, const std::string&) { return std::string(); }));
   }
   const nlohmann::json data = {
       {"program", concat("trainer ", kVersion)}, {"created", time_text()}, {"runs", runs}};

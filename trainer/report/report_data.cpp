@@ -93,7 +93,38 @@ const std::vector<std::pair<const char*, std::function<Json(const NetworkRow&)>>
   return all;
 }
 
-Json answer_json(const Answer& answer, int64_t target) {
+// Of the different networks in it.
+int64_t parameters_of(const EnsembleRecord& ensemble, const RunRecord& run) {
+  int64_t parameters = 0;
+  for (const auto& row : run.rows) {
+    const auto& members = ensemble.members;
+    if (std::find(members.begin(), members.end(), row.setting.index) == members.end()) continue;
+    parameters += row.parameters;
+  }
+  return parameters;
+}
+
+Json ensemble_json(const EnsembleRecord& ensemble, const RunRecord& run) {
+  std::string members;
+  for (const int64_t member : ensemble.members) {
+    members += (members.empty() ? "" : ", ") + std::to_string(member);
+  }
+  const auto measured = [](double value) {
+    return std::isnan(value) ? Json::array() : Json::array({value});
+  };
+  return {{"method", "ensemble"},
+          {"setting", "mean of the probabilities of networks " + members},
+          {"trained_on", ensemble.train_data},
+          {"seeds", ensemble.members.size()},
+          {"parameters", parameters_of(ensemble, run)},
+          {"val", measured(ensemble.val_accuracy)},
+          {"test", measured(ensemble.test_accuracy)},
+          {"networks", Json::array()},
+          {"chosen_from", Json::array()},
+          {"best", false}};
+}
+
+Json answer_json(const Answer& answer, const RunRecord& run, int64_t target) {
   Json lines = Json::array();
   for (const auto& line : answer.lines) {
     const auto summary = summarize(line.rows);
@@ -117,6 +148,7 @@ Json answer_json(const Answer& answer, int64_t target) {
                      {"chosen_from", line.chosen_from},
                      {"best", line.best}});
   }
+  for (const auto& ensemble : answer.ensembles) lines.push_back(ensemble_json(ensemble, run));
   return {{"target", target}, {"lines", lines}, {"warnings", answer.warnings}};
 }
 
@@ -182,7 +214,7 @@ std::string machine_text(const Json& config) {
 
 }  // namespace
 
-Json report_data(const RunRecord& run, const std::vector<Answer>& answers,
+Json report_data(const RunRecord& run, const std::vector<Answer>& answers, bool chosen_on_val,
                  const ThumbnailOf& thumbnail_of) {
   Json names = Json::array();
   for (const auto& [name, get] : columns()) names.push_back(name);
@@ -207,17 +239,17 @@ Json report_data(const RunRecord& run, const std::vector<Answer>& answers,
         {{"name", target.name},
          {"classes", target.classes},
          {"class_names", target.class_names.empty() ? Json() : Json(target.class_names)}});
-    answers_json.push_back(answer_json(answers[t], static_cast<int64_t>(t)));
+    answers_json.push_back(answer_json(answers[t], run, static_cast<int64_t>(t)));
     for (const auto& set : run.predictions[t]) {
       predictions.push_back(predictions_json(run, t, set, thumbnail_of));
     }
   }
-  return {{"name", run.name},          {"targets", targets},
-          {"has_val", has_val},        {"machine", machine_text(run.config)},
-          {"facts", facts_json(run)},  {"cost", run.cost},
-          {"columns", names},          {"networks", networks},
-          {"curves", curves},          {"answers", answers_json},
-          {"predictions", predictions}};
+  return {{"name", run.name},           {"targets", targets},
+          {"has_val", has_val},         {"machine", machine_text(run.config)},
+          {"facts", facts_json(run)},   {"cost", run.cost},
+          {"columns", names},           {"networks", networks},
+          {"curves", curves},           {"answers", answers_json},
+          {"predictions", predictions}, {"chosen_on_val", chosen_on_val && has_val}};
 }
 
 }  // namespace last

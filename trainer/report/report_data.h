@@ -20,6 +20,7 @@ struct AnswerLine {
 
 struct Answer {
   std::vector<AnswerLine> lines;  // the best one first
+  std::vector<EnsembleRecord> ensembles;
   std::vector<std::string> warnings;
 };
 
@@ -28,8 +29,8 @@ using ThumbnailOf = std::function<std::string(const std::string& data, const std
 
 // What the page's script reads about one run (see page/main.js). Numbers that were not measured are
 // null. Curves are thinned to some 200 points.
-//   answers: by target
+//   answers: by target; chosen_on_val: whether validation accuracies decided
 nlohmann::json report_data(const RunRecord& run, const std::vector<Answer>& answers,
-                           const ThumbnailOf& thumbnail_of);
+                           bool chosen_on_val, const ThumbnailOf& thumbnail_of);
 
 }  // namespace last

@@ -1,13 +1,15 @@
 #include "trainer/report/run_record.h"
 
+#include <algorithm>
 #include <filesystem>
-#include <set>
+#include <sstream>
 #include <string_view>
 
 #include "common/error.h"
 #include "common/io/file.h"
 #include "common/last/network_file.h"
 #include "trainer/report/network_table_reader.h"
+#include "trainer/report/table_file.h"
 #include "trainer/training/json_number.h"
 
 namespace last {
@@ -49,6 +51,32 @@ std::map<int64_t, Curve> read_curves(const std::string& path) {
     });
   }
   return curves;
+}
+
+std::vector<EnsembleRecord> read_ensembles(const std::string& path, const RunRecord& run) {
+  const auto names = run.target_names();
+  std::vector<EnsembleRecord> ensembles;
+  for_each_row(path, [&](const TableRow& row) {
+    EnsembleRecord ensemble;
+    const auto target = std::find(names.begin(), names.end(), row.text("target"));
+    if (target == names.end()) row.refuse("target", "a target of config.json");
+    ensemble.target = target - names.begin();
+    ensemble.stage = row.text("stage");
+    ensemble.train_data = row.text("train_data");
+    ensemble.val_accuracy = row.number_or_nan("val_accuracy");
+    ensemble.test_accuracy = row.number_or_nan("test_accuracy");
+    std::istringstream members(row.text("members"));
+    for (std::string member; std::getline(members, member, ';');) {
+      const auto found = std::find_if(run.rows.begin(), run.rows.end(), [&](const NetworkRow& r) {
+        return std::to_string(r.setting.index) == member;
+      });
+      if (found == run.rows.end()) row.refuse("members", "networks of networks.csv joined by ;");
+      ensemble.members.push_back(found->setting.index);
+    }
+    if (ensemble.members.empty()) row.refuse("members", "networks of networks.csv joined by ;");
+    ensembles.push_back(ensemble);
+  });
+  return ensembles;
 }
 
 // Class names lie in the networks' files: any network of the target will do.
@@ -98,6 +126,7 @@ RunRecord read_run(const std::string& path) {
   run.rows = read_network_table(file("networks.csv"), run.target_names());
   if (run.rows.empty()) fail("\"", file("networks.csv"), "\" lists no network");
   if (fs::exists(file("metrics.jsonl"))) run.curves = read_curves(file("metrics.jsonl"));
+  if (fs::exists(file("ensembles.csv"))) run.ensembles = read_ensembles(file("ensembles.csv"), run);
   read_class_names(run);
   for (const auto& target : run.targets) {
     const std::string predictions = file("predictions." + target.name + ".csv");

@@ -19,6 +19,15 @@ struct Curve {
   std::vector<double> train_loss, train_accuracy, val_accuracy;
 };
 
+// A line of ensembles.csv.
+struct EnsembleRecord {
+  int64_t target = 0;
+  std::string stage;                           // of its members
+  std::string train_data;                      // of its members
+  std::vector<int64_t> members;                // networks; one that stands here twice counts twice
+  double val_accuracy = 0, test_accuracy = 0;  // percent; NaN: unmeasured
+};
+
 // A finished run directory, as its files tell it.
 struct RunRecord {
   std::string path;
@@ -28,6 +37,7 @@ struct RunRecord {
   std::vector<Target> targets;
   std::vector<NetworkRow> rows;                         // networks.csv
   std::map<int64_t, Curve> curves;                      // metrics.jsonl, by network
+  std::vector<EnsembleRecord> ensembles;                // ensembles.csv
   std::vector<std::vector<PredictionSet>> predictions;  // by target; empty where there are none
 
   std::vector<std::string> target_names() const;

@@ -25,7 +25,7 @@ function answerCard(run, answer) {
   const seeds = values.length === 1 ? '1 network' : `mean of ${values.length} seeds`;
   const where = {
     test: `on test, ${seeds}, trained on ${best.trained_on}`,
-    val: `on val, ${seeds}, trained on ${best.trained_on}; the setting was chosen on the same images, so expect less elsewhere`,
+    val: `on val, ${seeds}, trained on ${best.trained_on}; ${run.chosen_on_val ? 'the setting was chosen on the same images, so expect less elsewhere' : 'not used for the choice'}`,
   }[from] || 'nothing was measured: neither val nor test';
   const bars = [best, ...answer.lines.filter((line) => line !== best)].filter((line) => judged(line).data === from && from);
   return h('div', {class: 'card answer'},
@@ -58,7 +58,7 @@ function answerSection() {
     {name: 'val %', number: true, value: (l) => (l.val.length ? mean(l.val) : null), text: (l) => spread(l.val)},
     {name: 'test %', number: true, value: (l) => (l.test.length ? mean(l.test) : null), text: (l) => spread(l.test)},
   ].filter(Boolean);
-  const chosenOnVal = data.runs.some((run) => run.has_val && new Set(run.networks.map((n) => n.setting)).size > 1);
+  const chosenOnVal = data.runs.some((run) => run.chosen_on_val && new Set(run.networks.map((n) => n.setting)).size > 1);
   const seeds = lines.some((line) => Math.max(line.val.length, line.test.length) > 1);
   return h('section', {id: 'answer'}, h('h2', {}, 'Answer'),
     h('p', {class: 'quiet'}, chosenOnVal ? 'Settings were chosen by their mean validation accuracy; the test data played no part. ' : '', seeds ? '± is the standard deviation over seeds.' : ''),

@@ -61,7 +61,7 @@ function confusionTable(names, predictions, totals) {
   })));
   return h('div', {}, h('p', {class: 'quiet small'}, 'Rows: label, columns: prediction. The stronger the colour, the larger the part of the row.'),
     h('div', {class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'confusion matrix'},
-    h('table', {class: `matrix ${names.length <= 10 ? 'roomy' : ''}`}, h('thead', {}, head), h('tbody', {}, rows))));
+    h('table', {class: `matrix ${names.length <= 6 ? 'roomy' : ''}`}, h('thead', {}, head), h('tbody', {}, rows))));
 }
 
 // One pixel per cell, enlarged by the browser.
@@ -101,7 +101,7 @@ function worstSection(run, predictions) {
   return h('section', {}, h('h2', {}, 'Worst-classified images'),
     h('p', {class: 'quiet'}, `Where network ${predictions.network} gives the true class the least probability, on ${predictions.data}. Some of them may be mislabelled.`),
     h('div', {class: 'samples'}, predictions.worst.map((sample) => h('figure', {},
-      sample.thumbnail ? h('img', {src: sample.thumbnail, alt: sample.path, width: 64, height: 64, loading: 'lazy'}) : null,
+      sample.thumbnail ? h('img', {src: sample.thumbnail, alt: sample.path, width: 64, height: 64}) : null,
       h('figcaption', {}, h('div', {}, 'is ', h('strong', {}, names[sample.label]), ` (${percent(sample.label_probability)})`),
         h('div', {}, 'seen as ', h('strong', {class: 'bad'}, names[sample.prediction]), ` (${percent(sample.probability)})`),
         h('div', {class: 'quiet'}, sample.path))))));
