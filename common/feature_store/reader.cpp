@@ -123,6 +123,16 @@ struct FeatureStoreReader::Impl {
     return {*shards[shard], row - first_rows[shard]};
   }
 
+  Place place_of_features(int64_t row) const {
+    const Place place = place_of(row);
+    if (place.state() != RowState::kStored) {
+      fail("\"", place.shard.path(), "\": row ", place.row, " (\"",
+           place.shard.manifest().sample_ids[static_cast<size_t>(place.row)],
+           "\") is a bad image and has no features");
+    }
+    return place;
+  }
+
   std::vector<std::string> files;
   Shards shards;
   std::vector<int64_t> first_rows = {0};  // of each shard, then the number of rows
@@ -211,15 +221,16 @@ std::string FeatureStoreReader::content_sha256() const {
 void FeatureStoreReader::read_rows(std::span<const int64_t> rows, void* destination) const {
   auto* bytes = static_cast<char*>(destination);
   for (const int64_t row : rows) {
-    const auto place = impl_->place_of(row);
-    if (place.state() != RowState::kStored) {
-      fail("\"", place.shard.path(), "\": row ", place.row, " (\"",
-           place.shard.manifest().sample_ids[static_cast<size_t>(place.row)],
-           "\") is a bad image and has no features");
-    }
+    const auto place = impl_->place_of_features(row);
     place.shard.read_row(place.row, bytes);
     bytes += impl_->manifest.row_bytes();
   }
+}
+
+void FeatureStoreReader::read_maps(int64_t row, std::span<const int64_t> maps, void* destination,
+                                   std::vector<char>& buffer) const {
+  const auto place = impl_->place_of_features(row);
+  place.shard.read_maps(place.row, maps, destination, buffer);
 }
 
 at::Tensor FeatureStoreReader::read_row(int64_t row) const {

@@ -48,6 +48,10 @@ class FeatureStoreReader {
   // Reads rows (indices into all rows) into `destination`, row_bytes() each, contiguous. An Error
   // names file, row, expected and found CRC of a damaged row; a bad image has no row to read.
   void read_rows(std::span<const int64_t> rows, void* destination) const;
+  // The maps of one row whose indices into the stored layers are given, ascending, side by side.
+  // Only these are read, except on the row's first read; `buffer` is working memory of the thread.
+  void read_maps(int64_t row, std::span<const int64_t> maps, void* destination,
+                 std::vector<char>& buffer) const;
   // One row as [layers, tokens, dim] in the store's dtype.
   at::Tensor read_row(int64_t row) const;
 

@@ -137,10 +137,35 @@ std::string ShardReader::damage(int64_t row, const void* data) const {
 void ShardReader::read_row(int64_t row, void* destination) const {
   read_unchecked(row, destination);
   // Two threads may both check a row: harmless.
-  std::atomic<uint8_t>& checked = checked_[static_cast<size_t>(row)];
-  if (checked.load(std::memory_order_relaxed) != 0) return;
+  if (checked(row).load(std::memory_order_relaxed) != 0) return;
   if (const std::string what = damage(row, destination); !what.empty()) fail(what, "; ", kRemedy);
-  checked.store(1, std::memory_order_relaxed);
+  checked(row).store(1, std::memory_order_relaxed);
+}
+
+void ShardReader::read_maps(int64_t row, std::span<const int64_t> maps, void* destination,
+                            std::vector<char>& buffer) const {
+  const auto count = static_cast<size_t>(manifest_.layers());
+  if (maps.size() == count) return read_row(row, destination);
+  const auto row_bytes = static_cast<uint64_t>(manifest_.row_bytes());
+  const uint64_t map_bytes = row_bytes / count;
+  const bool whole = repacked_ || checked(row).load(std::memory_order_relaxed) == 0;
+  if (whole) {
+    buffer.resize(row_bytes);
+    read_row(row, buffer.data());
+  }
+  auto* bytes = static_cast<char*>(destination);
+  for (size_t begin = 0, end = 0; begin < maps.size(); begin = end) {
+    while (end < maps.size() && maps[end] - maps[begin] == static_cast<int64_t>(end - begin)) ++end;
+    const uint64_t offset = static_cast<uint64_t>(maps[begin]) * map_bytes;
+    const uint64_t size = (end - begin) * map_bytes;
+    if (whole) {
+      std::memcpy(bytes, buffer.data() + offset, size);
+    } else {
+      file_.read_at(bytes, size,
+                    features_offset_ + static_cast<uint64_t>(row) * row_bytes + offset);
+    }
+    bytes += size;
+  }
 }
 
 std::vector<std::string> ShardReader::verify(const std::function<void()>& on_row) const {

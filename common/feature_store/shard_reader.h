@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,11 @@ class ShardReader {
 
   // Into `destination`, row_bytes() of them; checks the CRC on the row's first read.
   void read_row(int64_t row, void* destination) const;
+  // Some of its maps, side by side; `maps` are indices into the stored layers, ascending. Only what
+  // is asked for is read, except on the row's first read, for which all of it goes through
+  // `buffer`.
+  void read_maps(int64_t row, std::span<const int64_t> maps, void* destination,
+                 std::vector<char>& buffer) const;
 
   // One line per damage: every row, and the bytes outside the rows.
   std::vector<std::string> verify(const std::function<void()>& on_row) const;
@@ -43,6 +49,7 @@ class ShardReader {
   void read_metadata(hid_t file);
   void compare_first_row(hid_t file) const;
   void read_unchecked(int64_t row, void* destination) const;
+  std::atomic<uint8_t>& checked(int64_t row) const { return checked_[static_cast<size_t>(row)]; }
   // Empty where the bytes have the row's CRC.
   std::string damage(int64_t row, const void* data) const;
 

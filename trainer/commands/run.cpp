@@ -116,7 +116,8 @@ void Run::publish_best(const RunDirectory& directory,
 std::vector<NetworkRow> Run::retrain(StageRunner& stages, Sources& sources,
                                      std::vector<TargetChoice>& choices) const {
   const auto settings = retrain_settings(choices, options_.retrain_seeds, grid_size_);
-  FeatureSource both(data_.train.joined_with(data_.val), data_.maps, sources.train->resident());
+  FeatureSource both(data_.train.joined_with(data_.val), data_.maps, sources.train->resident(),
+                     sources.train->read_options());
   sources.train.reset();
   sources.val.reset();
   auto stage = stages.train("retrain", "train+val", settings, {}, both, nullptr);
@@ -155,7 +156,7 @@ int Run::execute() {
   }
   const auto start = Clock::now();
   const RunCost cost(directory.file("cost.json"));
-  auto sources = make_sources(data_, options_.memory);
+  auto sources = make_sources(data_, options_.memory, compute_.device);
   StageRunner stages(options_, data_, compute_, directory);
   std::vector<NetworkRow> rows;
   {

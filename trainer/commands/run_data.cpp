@@ -164,9 +164,13 @@ RunData open_run_data(const RunOptions& options) {
   return data;
 }
 
-Sources make_sources(const RunData& data, std::optional<int64_t> memory) {
+Sources make_sources(const RunData& data, std::optional<int64_t> memory,
+                     const c10::Device& device) {
+  ReadOptions read;
+  read.pinned = device.is_cuda();
   const auto make = [&](const Dataset& set, bool resident) {
-    return set.size() > 0 ? std::make_unique<FeatureSource>(set, data.maps, resident) : nullptr;
+    return set.size() > 0 ? std::make_unique<FeatureSource>(set, data.maps, resident, read)
+                          : nullptr;
   };
   const int64_t limit = memory.value_or(available_memory() / 2);
   Sources sources{make(data.train, false), make(data.val, false), nullptr};

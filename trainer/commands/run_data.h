@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include <c10/core/Device.h>
 #include <nlohmann/json.hpp>
 
 #include "trainer/commands/run_options.h"
@@ -33,10 +34,10 @@ struct RunData {
 RunData open_run_data(const RunOptions& options);
 
 // The data as sources of batches; val and test are null where there are none. Says whether the
-// features fit into memory (--memory) or are streamed.
+// features fit into memory (--memory) or are streamed. `device`: where batches will be copied.
 struct Sources {
   std::unique_ptr<FeatureSource> train, val, test;
 };
-Sources make_sources(const RunData& data, std::optional<int64_t> memory);
+Sources make_sources(const RunData& data, std::optional<int64_t> memory, const c10::Device& device);
 
 }  // namespace last

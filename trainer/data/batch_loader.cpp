@@ -1,112 +1,139 @@
 #include "trainer/data/batch_loader.h"
 
 #include <algorithm>
-#include <cstring>
+#include <system_error>
 #include <utility>
 
 #include <ATen/ops/empty.h>
 
+#include "common/error.h"
+
 namespace last {
+namespace {
 
-FeatureSource::FeatureSource(Dataset data, std::vector<int64_t> maps, bool resident)
-    : data_(std::move(data)), maps_(std::move(maps)), resident_(resident) {
-  const Manifest& manifest = data_.manifest();
-  tokens_ = manifest.backbone.tokens;
-  dim_ = manifest.backbone.dim;
-  dtype_ = manifest.dtype;
-  map_bytes_ = manifest.row_bytes() / manifest.layers();
-  row_buffer_.resize(static_cast<size_t>(manifest.row_bytes()));
-}
+// Rows smaller than this are read several at a time: threads should not meet for a few bytes.
+constexpr int64_t kBytesAtOnce = int64_t{1} << 18;
 
-int64_t FeatureSource::total_bytes() const {
-  return data_.total_rows() * map_bytes_ * static_cast<int64_t>(maps_.size());
-}
-
-at::Tensor FeatureSource::empty_rows(int64_t rows) const {
-  return at::empty({rows, static_cast<int64_t>(maps_.size()), tokens_, dim_}, dtype_);
-}
-
-void FeatureSource::copy_maps(const char* row, char* destination) const {
-  for (const int64_t map : maps_) {
-    std::memcpy(destination, row + map * map_bytes_, static_cast<size_t>(map_bytes_));
-    destination += map_bytes_;
-  }
-}
-
-void FeatureSource::load(const std::function<void(int64_t)>& on_row) {
-  const auto rows = empty_rows(data_.total_rows());
-  first_row_.clear();
-  auto* destination = static_cast<char*>(rows.mutable_data_ptr());
-  const int64_t bytes = map_bytes_ * static_cast<int64_t>(maps_.size());
-  int64_t row = 0;
-  for (int64_t sample = 0; sample < data_.size(); ++sample) {
-    first_row_.push_back(row);
-    for (int64_t view = 0; view < data_.views(sample); ++view, ++row) {
-      data_.read(sample, view, row_buffer_.data());
-      copy_maps(row_buffer_.data(), destination + row * bytes);
-      on_row(row + 1);
+at::Tensor labels_of(const Dataset& data, const Draw* draws, int64_t size) {
+  auto labels = at::empty({data.targets(), size}, at::kInt);
+  auto* label = labels.mutable_data_ptr<int32_t>();
+  for (int64_t target = 0; target < data.targets(); ++target) {
+    for (int64_t i = 0; i < size; ++i) {
+      *label++ = data.labels(target)[static_cast<size_t>(draws[i].sample)];
     }
   }
-  rows_ = rows;
+  return labels;
 }
 
-at::Tensor FeatureSource::gather(const std::vector<Draw>& draws) {
-  if (resident_ && !loaded()) load([](int64_t) {});
-  auto batch = empty_rows(static_cast<int64_t>(draws.size()));
-  auto* destination = static_cast<char*>(batch.mutable_data_ptr());
-  const int64_t bytes = map_bytes_ * static_cast<int64_t>(maps_.size());
-  for (const auto& [sample, view] : draws) {
-    if (resident_) {
-      const auto* rows = static_cast<const char*>(rows_.const_data_ptr());
-      const int64_t row = first_row_[static_cast<size_t>(sample)] + view;
-      std::memcpy(destination, rows + row * bytes, static_cast<size_t>(bytes));
-    } else {
-      data_.read(sample, view, row_buffer_.data());
-      copy_maps(row_buffer_.data(), destination);
-    }
-    destination += bytes;
-  }
-  return batch;
-}
+}  // namespace
 
 BatchLoader::BatchLoader(FeatureSource& source, std::vector<Draw> order, int64_t batch_size,
                          bool drop_last, int64_t first_batch)
-    : source_(source), order_(std::move(order)), batch_size_(batch_size), next_(first_batch) {
+    : source_(source),
+      order_(std::move(order)),
+      batch_size_(batch_size),
+      next_to_open_(first_batch),
+      next_to_return_(first_batch),
+      next_to_read_(first_batch * batch_size),
+      end_of_open_(next_to_read_) {
   const auto rows = static_cast<int64_t>(order_.size());
   batches_ = drop_last ? rows / batch_size : (rows + batch_size - 1) / batch_size;
-  start();
+  if (next_to_open_ >= batches_) return;
+  if (source_.resident() && !source_.loaded()) source_.load([](int64_t) {});
+  rows_at_once_ = std::max<int64_t>(1, kBytesAtOnce / std::max<int64_t>(1, source_.row_bytes()));
+  for (int64_t i = 0; i < kWindow; ++i) open_next();
+  const int threads = std::max(1, source_.read_options().threads);
+  try {
+    for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { read_rows(); });
+  } catch (const std::system_error& error) {
+    stop();
+    fail("can't start ", threads, " threads that read features: ", error.code().message());
+  }
 }
 
 BatchLoader::~BatchLoader() {
-  if (pending_.valid()) pending_.wait();
-}
-
-void BatchLoader::start() {
-  if (next_ >= batches_) return;
-  pending_ = std::async(std::launch::async, [this, index = next_] { return load(index); });
-  ++next_;
-}
-
-LabelledBatch BatchLoader::load(int64_t index) const {
-  const auto first = order_.begin() + index * batch_size_;
-  const auto left = static_cast<int64_t>(order_.end() - first);
-  const std::vector<Draw> draws(first, first + std::min(batch_size_, left));
-  const Dataset& data = source_.data();
-  const auto size = static_cast<int64_t>(draws.size());
-  LabelledBatch batch{source_.gather(draws), at::empty({data.targets(), size}, at::kInt)};
-  auto* labels = batch.labels.mutable_data_ptr<int32_t>();
-  for (int64_t target = 0; target < data.targets(); ++target) {
-    for (const auto& draw : draws) {
-      *labels++ = data.labels(target)[static_cast<size_t>(draw.sample)];
-    }
+  stop();
+  for (Slot& slot : slots_) {
+    slot.batch = {};
+    source_.read_options().memory->keep(std::move(slot.memory));
   }
-  return batch;
+}
+
+void BatchLoader::stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  opened_.notify_all();
+  for (std::thread& thread : threads_) thread.join();
+}
+
+int64_t BatchLoader::size_of(int64_t batch) const {
+  return std::min(batch_size_, static_cast<int64_t>(order_.size()) - batch * batch_size_);
+}
+
+void BatchLoader::open_next() {
+  if (next_to_open_ >= batches_) return;
+  Slot& slot = slot_of(next_to_open_);
+  const int64_t size = size_of(next_to_open_);
+  slot.batch = {};
+  if (!slot.memory.defined() || is_shared(slot.memory)) {
+    slot.memory = source_.batch_memory(batch_size_);
+  }
+  slot.batch.features = size == batch_size_ ? slot.memory : slot.memory.narrow(0, 0, size);
+  slot.batch.labels = labels_of(source_.data(), &order_[static_cast<size_t>(end_of_open_)], size);
+  slot.unread = size;
+  slot.error = nullptr;
+  end_of_open_ += size;
+  ++next_to_open_;
+}
+
+void BatchLoader::read_rows() {
+  std::vector<char> buffer;
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    opened_.wait(lock, [&] { return stop_ || next_to_read_ < end_of_open_; });
+    if (stop_) return;
+    const int64_t begin = next_to_read_;
+    const int64_t batch = begin / batch_size_;
+    const int64_t first = batch * batch_size_;
+    const int64_t end = std::min(begin + rows_at_once_, first + size_of(batch));
+    next_to_read_ = end;
+    Slot& slot = slot_of(batch);
+    auto* memory = static_cast<char*>(slot.memory.mutable_data_ptr());
+    lock.unlock();
+    std::exception_ptr error;
+    int64_t row = begin;
+    try {
+      for (; row < end; ++row) {
+        source_.fetch(order_[static_cast<size_t>(row)],
+                      memory + (row - first) * source_.row_bytes(), buffer);
+      }
+    } catch (...) {
+      error = std::current_exception();
+    }
+    lock.lock();
+    slot.unread -= end - begin;
+    if (error && (!slot.error || row < slot.failed)) {
+      slot.error = error;
+      slot.failed = row;
+    }
+    if (slot.unread == 0) read_.notify_one();
+  }
 }
 
 bool BatchLoader::next(LabelledBatch& batch) {
-  if (!pending_.valid()) return false;
-  batch = pending_.get();
-  start();
+  batch = {};  // its memory is free for the batch that is opened here
+  std::unique_lock lock(mutex_);
+  if (next_to_return_ >= batches_) return false;
+  while (next_to_open_ < std::min(batches_, next_to_return_ + kWindow)) open_next();
+  opened_.notify_all();
+  Slot& slot = slot_of(next_to_return_);
+  read_.wait(lock, [&] { return slot.unread == 0; });
+  if (slot.error) std::rethrow_exception(slot.error);
+  ++next_to_return_;
+  batch = std::move(slot.batch);
+  slot.batch = {};
   return true;
 }
 

@@ -1,80 +1,76 @@
 #pragma once
 
+#include <array>
+#include <condition_variable>
 #include <cstdint>
-#include <functional>
-#include <future>
-#include <memory>
+#include <exception>
+#include <mutex>
+#include <thread>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
 
-#include "common/backbone_info.h"
-#include "trainer/data/dataset.h"
-#include "trainer/data/sampler.h"
+#include "trainer/data/feature_source.h"
 
 namespace last {
-
-// The rows of a data set, cut down to the maps that are needed: held in memory, or read from the
-// store each time. The results are the same.
-class FeatureSource {
- public:
-  // `maps`: indices into the stored layers, ascending. `resident`: keep all rows in memory; load()
-  // reads them, or else the first use.
-  FeatureSource(Dataset data, std::vector<int64_t> maps, bool resident);
-
-  const Dataset& data() const { return data_; }
-  bool resident() const { return resident_; }
-  bool loaded() const { return rows_.defined(); }
-  // Reads all rows into memory; `on_row` is called with the number of rows done and may throw.
-  void load(const std::function<void(int64_t)>& on_row);
-  // Bytes of all rows cut down to the needed maps.
-  int64_t total_bytes() const;
-  // [B, maps, n, D] in the store's dtype.
-  at::Tensor gather(const std::vector<Draw>& draws);
-
- private:
-  at::Tensor empty_rows(int64_t rows) const;
-  void copy_maps(const char* row, char* destination) const;
-
-  Dataset data_;
-  std::vector<int64_t> maps_;
-  bool resident_;
-  std::vector<int64_t> first_row_;  // [samples], in rows_
-  at::Tensor rows_;                 // [rows of all views, maps, n, D]
-  std::vector<char> row_buffer_;
-  int64_t tokens_ = 0;
-  int64_t dim_ = 0;
-  at::ScalarType dtype_ = at::kHalf;
-  int64_t map_bytes_ = 0;
-};
 
 struct LabelledBatch {
   at::Tensor features;  // [B, maps, n, D]
   at::Tensor labels;    // int32 [targets, B]
 };
 
-// Batches in a given order, the next one being read while the current one is used.
+// Batches in a given order. Threads of its own read the next ones while one is used, row by row
+// into memory that is used again and again. Used by one thread; what comes out doesn't depend on
+// the number of reading threads.
 class BatchLoader {
  public:
-  // `drop_last`: leave out a last batch that is not full. `first_batch`: skip earlier ones.
+  // Batches in memory: the one in use, and those being read. The second of these keeps all threads
+  // busy while the first waits for its last row.
+  static constexpr int64_t kWindow = 3;
+
+  // `source` must outlive the loader. `drop_last`: leave out a last batch that is not full.
+  // `first_batch`: skip earlier ones. An Error where the system gives fewer threads.
   BatchLoader(FeatureSource& source, std::vector<Draw> order, int64_t batch_size, bool drop_last,
               int64_t first_batch = 0);
-  ~BatchLoader();
+  ~BatchLoader();  // returns when the rows in hand are read
+  BatchLoader(const BatchLoader&) = delete;
+  BatchLoader& operator=(const BatchLoader&) = delete;
 
   int64_t batches() const { return batches_; }
-  // False after the last batch.
+  // False after the last batch. `batch` should be the only owner of the batch before: its memory is
+  // then used again. Throws what the reading of a row threw, of several that of the batch's first.
   bool next(LabelledBatch& batch);
 
  private:
-  LabelledBatch load(int64_t index) const;
-  void start();
+  // A place in memory for every kWindow-th batch.
+  struct Slot {
+    at::Tensor memory;  // [batch size, maps, n, D]
+    LabelledBatch batch;
+    int64_t unread = 0;  // rows
+    int64_t failed = 0;  // the first row that could not be read, and why
+    std::exception_ptr error;
+  };
+
+  int64_t size_of(int64_t batch) const;
+  Slot& slot_of(int64_t batch) { return slots_[static_cast<size_t>(batch % kWindow)]; }
+  void open_next();
+  void read_rows();
+  void stop();
 
   FeatureSource& source_;
-  std::vector<Draw> order_;
-  int64_t batch_size_;
-  int64_t batches_;
-  int64_t next_;
-  std::future<LabelledBatch> pending_;
+  const std::vector<Draw> order_;
+  const int64_t batch_size_;
+  int64_t batches_ = 0;
+  int64_t rows_at_once_ = 1;
+
+  std::mutex mutex_;
+  std::condition_variable opened_, read_;
+  std::array<Slot, kWindow> slots_;
+  int64_t next_to_open_, next_to_return_;  // batches
+  int64_t next_to_read_;                   // row, in `order_`
+  int64_t end_of_open_;                    // row, in `order_`
+  bool stop_ = false;
+  std::vector<std::thread> threads_;
 };
 
 // All samples in order, view 0.

@@ -72,10 +72,11 @@ int64_t Dataset::total_rows() const {
   return total;
 }
 
-void Dataset::read(int64_t sample, int64_t view, void* destination) const {
+void Dataset::read(int64_t sample, int64_t view, std::span<const int64_t> maps, void* destination,
+                   std::vector<char>& buffer) const {
   const auto& entry = samples_[static_cast<size_t>(sample)];
   const int64_t row = rows_[static_cast<size_t>(entry.first_row + view)];
-  readers_[static_cast<size_t>(entry.store)]->read_rows(std::span(&row, 1), destination);
+  readers_[static_cast<size_t>(entry.store)]->read_maps(row, maps, destination, buffer);
 }
 
 Dataset Dataset::subset(std::span<const int64_t> samples) const {

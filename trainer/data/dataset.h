@@ -45,8 +45,9 @@ class Dataset {
   // All rows of all views.
   int64_t total_rows() const;
 
-  // Copies the row of `view` of `sample` to `destination`, manifest().row_bytes().
-  void read(int64_t sample, int64_t view, void* destination) const;
+  // Some maps of the row of `view` of `sample`, as FeatureStoreReader::read_maps(). Thread-safe.
+  void read(int64_t sample, int64_t view, std::span<const int64_t> maps, void* destination,
+            std::vector<char>& buffer) const;
 
   // The samples whose indices are given, in that order.
   Dataset subset(std::span<const int64_t> samples) const;
