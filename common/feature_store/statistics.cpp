@@ -1,16 +1,19 @@
 #include "common/feature_store/statistics.h"
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cmath>
-#include <future>
 #include <thread>
+#include <utility>
+
+#include "common/threads/thread_pool.h"
 
 namespace last {
 namespace {
 
 // fp16 without inf and NaN, which never get into a store. Branch-free, so that it vectorises.
-float from_half(uint16_t half) {
+inline float decode_half(uint16_t half) {
   const uint32_t magnitude = half & 0x7fffu;
   const float normal = std::bit_cast<float>((magnitude << 13) + (112u << 23));
   const float subnormal = static_cast<float>(static_cast<int32_t>(magnitude)) * 0x1p-24f;
@@ -18,107 +21,147 @@ float from_half(uint16_t half) {
   return std::bit_cast<float>(std::bit_cast<uint32_t>(value) | (half & 0x8000u) << 16);
 }
 
-float from_bfloat16(uint16_t value) { return std::bit_cast<float>(uint32_t{value} << 16); }
+inline float decode_bfloat16(uint16_t value) { return std::bit_cast<float>(uint32_t{value} << 16); }
 
-float from_float(float value) { return value; }
+inline float decode_float(float value) { return value; }
 
-// Running sums of one layer. The first token is subtracted from all (the shifted-data algorithm):
-// channels of transformers often have means far larger than their deviations.
-class LayerSums {
- public:
-  explicit LayerSums(int64_t dim) : shift_(dim), sum_(dim), square_sum_(dim), values_(dim) {}
+// Sums over tokens of x - shift and of its square, per channel. Channels of transformers often have
+// means far larger than their deviations: the shift is the first token.
+struct Sums {
+  explicit Sums(int64_t dim) : shift(dim), sum(dim), squares(dim), values(dim) {}
 
-  template <class Element, class Decode>
-  void add(const Element* elements, int64_t tokens, Decode decode) {
-    const auto dim = static_cast<int64_t>(sum_.size());
-    for (int64_t token = 0; token < tokens; ++token, elements += dim) {
-      for (int64_t c = 0; c < dim; ++c) values_[c] = decode(elements[c]);
-      if (count_++ == 0) std::ranges::copy(values_, shift_.begin());
-      add_values();
-    }
-  }
+  std::vector<double> shift, sum, squares;
+  std::vector<float> values;
+};
 
-  void store(float* mean, float* std) const {
-    const auto count = static_cast<double>(count_);
-    for (size_t c = 0; c < sum_.size(); ++c) {
-      const double shifted_mean = sum_[c] / count;
-      const double variance = square_sum_[c] / count - shifted_mean * shifted_mean;
-      mean[c] = static_cast<float>(shift_[c] + shifted_mean);
-      std[c] = static_cast<float>(std::sqrt(std::max(variance, 0.0)));
-    }
-  }
-
- private:
-  void add_values() {
-    const size_t dim = sum_.size();
-    const float* values = values_.data();
-    const double* shift = shift_.data();
-    double* sum = sum_.data();
-    double* square_sum = square_sum_.data();
+template <class Element, float (*Decode)(Element)>
+void add_tokens(const void* data, int64_t tokens, Sums& sums) {
+  const auto* elements = static_cast<const Element*>(data);
+  const size_t dim = sums.sum.size();
+  float* values = sums.values.data();
+  double* shift = sums.shift.data();
+  double* sum = sums.sum.data();
+  double* squares = sums.squares.data();
+  for (size_t c = 0; c < dim; ++c) shift[c] = static_cast<double>(Decode(elements[c]));
+  std::fill(sum, sum + dim, 0.0);
+  std::fill(squares, squares + dim, 0.0);
+  for (int64_t token = 0; token < tokens; ++token, elements += dim) {
+    for (size_t c = 0; c < dim; ++c) values[c] = Decode(elements[c]);
     for (size_t c = 0; c < dim; ++c) {
       const double difference = static_cast<double>(values[c]) - shift[c];
       sum[c] += difference;
-      square_sum[c] += difference * difference;
+      squares[c] += difference * difference;
     }
   }
+}
 
-  int64_t count_ = 0;
-  std::vector<double> shift_;
-  std::vector<double> sum_;
-  std::vector<double> square_sum_;
-  std::vector<float> values_;
-};
-
-void add_layer(LayerSums& sums, const char* data, int64_t tokens, c10::ScalarType dtype) {
+void add_layer(const void* data, int64_t tokens, c10::ScalarType dtype, Sums& sums) {
   switch (dtype) {
     case c10::ScalarType::Half:
-      return sums.add(reinterpret_cast<const uint16_t*>(data), tokens, from_half);
+      return add_tokens<uint16_t, decode_half>(data, tokens, sums);
     case c10::ScalarType::BFloat16:
-      return sums.add(reinterpret_cast<const uint16_t*>(data), tokens, from_bfloat16);
+      return add_tokens<uint16_t, decode_bfloat16>(data, tokens, sums);
     default:
-      return sums.add(reinterpret_cast<const float*>(data), tokens, from_float);
+      return add_tokens<float, decode_float>(data, tokens, sums);
   }
 }
 
 }  // namespace
 
+StatisticsSum::StatisticsSum(const Manifest& manifest, int64_t rows)
+    : dtype_(manifest.dtype),
+      layers_(manifest.layers()),
+      tokens_(manifest.backbone.tokens),
+      dim_(manifest.backbone.dim),
+      rows_(rows) {
+  total_.mean.resize(static_cast<size_t>(layers_ * dim_));
+  total_.squares.resize(static_cast<size_t>(layers_ * dim_));
+}
+
+void StatisticsSum::add(int64_t row, const void* data) { take(row, moments_of(data)); }
+
+void StatisticsSum::leave_out(int64_t row) { take(row, {}); }
+
+StatisticsSum::Moments StatisticsSum::moments_of(const void* data) const {
+  const auto* bytes = static_cast<const char*>(data);
+  const auto layer_bytes = static_cast<size_t>(tokens_ * dim_) * c10::elementSize(dtype_);
+  const auto count = static_cast<double>(tokens_);
+  Moments moments{std::vector<double>(total_.mean.size()), std::vector<double>(total_.mean.size())};
+  Sums sums(dim_);
+  for (int64_t layer = 0; layer < layers_; ++layer) {
+    add_layer(bytes + static_cast<size_t>(layer) * layer_bytes, tokens_, dtype_, sums);
+    double* mean = moments.mean.data() + layer * dim_;
+    double* squares = moments.squares.data() + layer * dim_;
+    for (size_t c = 0; c < sums.sum.size(); ++c) {
+      mean[c] = sums.shift[c] + sums.sum[c] / count;
+      squares[c] = std::max(0.0, sums.squares[c] - sums.sum[c] * sums.sum[c] / count);
+    }
+  }
+  return moments;
+}
+
+void StatisticsSum::take(int64_t row, Moments moments) {
+  const std::lock_guard lock(mutex_);
+  if (lost_) return;
+  const bool fresh = row >= next_ && waiting_.emplace(row, std::move(moments)).second;
+  while (!waiting_.empty() && waiting_.begin()->first == next_) {
+    merge(waiting_.begin()->second);
+    waiting_.erase(waiting_.begin());
+    ++next_;
+  }
+  if (fresh && waiting_.size() <= kMostWaiting) return;
+  lost_ = true;
+  waiting_.clear();
+}
+
+void StatisticsSum::merge(const Moments& moments) {
+  if (moments.mean.empty()) return;
+  const auto before = static_cast<double>(added_);
+  const double weight = 1 / static_cast<double>(++added_);  // of the new row
+  const double spread = before * weight * static_cast<double>(tokens_);
+  for (size_t i = 0; i < total_.mean.size(); ++i) {
+    const double distance = moments.mean[i] - total_.mean[i];
+    total_.mean[i] += distance * weight;
+    total_.squares[i] += moments.squares[i] + distance * distance * spread;
+  }
+}
+
+bool StatisticsSum::complete() const {
+  const std::lock_guard lock(mutex_);
+  return !lost_ && next_ == rows_;
+}
+
+ChannelStatistics StatisticsSum::result() const {
+  const std::lock_guard lock(mutex_);
+  const auto count = static_cast<double>(added_ * tokens_);
+  ChannelStatistics statistics;
+  for (size_t i = 0; i < total_.mean.size(); ++i) {
+    statistics.mean.push_back(static_cast<float>(total_.mean[i]));
+    statistics.std.push_back(static_cast<float>(std::sqrt(total_.squares[i] / count)));
+  }
+  return statistics;
+}
+
 ChannelStatistics compute_statistics(const File& file, const Manifest& manifest,
                                      uint64_t features_offset, std::span<const int64_t> rows) {
-  const int64_t layers = manifest.layers();
-  const int64_t tokens = manifest.backbone.tokens;
-  const int64_t dim = manifest.backbone.dim;
   const auto row_bytes = static_cast<uint64_t>(manifest.row_bytes());
-  const auto layer_bytes = row_bytes / static_cast<uint64_t>(layers);
-  ChannelStatistics statistics{std::vector<float>(static_cast<size_t>(layers * dim)),
-                               std::vector<float>(static_cast<size_t>(layers * dim))};
-
-  const auto sum_layers = [&](int64_t begin, int64_t end) {
-    std::vector<LayerSums> sums(static_cast<size_t>(end - begin), LayerSums(dim));
-    std::vector<char> slice(sums.size() * layer_bytes);
-    for (const int64_t row : rows) {
-      file.read_at(slice.data(), slice.size(),
-                   features_offset + static_cast<uint64_t>(row) * row_bytes +
-                       static_cast<uint64_t>(begin) * layer_bytes);
-      for (size_t i = 0; i < sums.size(); ++i) {
-        add_layer(sums[i], slice.data() + i * layer_bytes, tokens, manifest.dtype);
+  const auto count = static_cast<int64_t>(rows.size());
+  StatisticsSum sum(manifest, count);
+  ThreadPool pool(static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1U, 16U)));
+  constexpr auto kBlock = static_cast<int64_t>(StatisticsSum::kMostWaiting);
+  for (int64_t begin = 0; begin < count; begin += kBlock) {  // no more rows can wait
+    const int64_t end = std::min(begin + kBlock, count);
+    std::atomic<int64_t> next{begin};
+    pool.run([&](int) {
+      std::vector<char> row(row_bytes);
+      for (int64_t i = next++; i < end; i = next++) {
+        const auto index = static_cast<uint64_t>(rows[static_cast<size_t>(i)]);
+        file.read_at(row.data(), row_bytes, features_offset + index * row_bytes);
+        sum.add(i, row.data());
       }
-    }
-    for (size_t i = 0; i < sums.size(); ++i) {
-      const int64_t at = (begin + static_cast<int64_t>(i)) * dim;
-      sums[i].store(statistics.mean.data() + at, statistics.std.data() + at);
-    }
-  };
-
-  // Each thread reads its own layers of all rows, so none waits for another.
-  const int64_t threads =
-      std::clamp<int64_t>(std::thread::hardware_concurrency(), 1, std::min<int64_t>(layers, 16));
-  std::vector<std::future<void>> parts;
-  for (int64_t i = 0; i < threads; ++i) {
-    parts.push_back(std::async(std::launch::async, sum_layers, layers * i / threads,
-                               layers * (i + 1) / threads));
+    });
   }
-  for (std::future<void>& part : parts) part.get();
-  return statistics;
+  return sum.result();
 }
 
 }  // namespace last

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -41,7 +42,8 @@ struct FeatureStoreWriter::Impl {
         partial(open_partial(path, std::move(wanted))),
         states(std::make_unique<std::atomic<uint8_t>[]>(static_cast<size_t>(manifest().rows))),
         rows(std::move(partial.rows)),
-        row_bytes(static_cast<uint64_t>(manifest().row_bytes())) {
+        row_bytes(static_cast<uint64_t>(manifest().row_bytes())),
+        statistics(manifest(), manifest().rows) {
     for (int64_t row = 0; row < manifest().rows; ++row) {
       states[row] = rows.states[static_cast<size_t>(row)];
       if (state(row) == RowState::kStored) ++stored;
@@ -96,6 +98,13 @@ struct FeatureStoreWriter::Impl {
                "check the weights");
   }
 
+  // Rows of an earlier process are not in the sum, and rows that were written twice spoil it.
+  ChannelStatistics finished_statistics(std::span<const int64_t> stored_rows) const {
+    if (statistics.complete()) return statistics.result();
+    return compute_statistics(partial.file, manifest(), partial.extents.features.offset,
+                              stored_rows);
+  }
+
   std::vector<int64_t> require_complete() const {
     std::vector<int64_t> stored_rows;
     int64_t absent = 0;
@@ -117,6 +126,7 @@ struct FeatureStoreWriter::Impl {
   std::unique_ptr<std::atomic<uint8_t>[]> states;
   RowTable rows;
   uint64_t row_bytes;
+  StatisticsSum statistics;
   std::atomic<int64_t> stored{0};
 };
 
@@ -142,6 +152,7 @@ void FeatureStoreWriter::write_row(int64_t row, const void* data, const Sha256Di
   impl.set_state(row, RowState::kAbsent);
   impl.partial.file.write_at(data, impl.row_bytes, impl.offset_of(row));
   impl.write_digest_and_crc(row, digest, crc);
+  impl.statistics.add(row, data);
   impl.set_state(row, RowState::kStored);
 }
 
@@ -151,6 +162,7 @@ void FeatureStoreWriter::write_bad_row(int64_t row, const Sha256Digest& digest) 
   impl.set_state(row, RowState::kAbsent);
   fill_zeros(impl.partial.file, impl.offset_of(row), impl.row_bytes);
   impl.write_digest_and_crc(row, digest, crc_of_zeros(impl.row_bytes));
+  impl.statistics.leave_out(row);
   impl.set_state(row, RowState::kBadImage);
 }
 
@@ -165,8 +177,7 @@ void FeatureStoreWriter::finish() {
   const std::vector<int64_t> stored_rows = impl.require_complete();
   File& file = impl.partial.file;
   const StoreExtents& extents = impl.partial.extents;
-  const ChannelStatistics statistics =
-      compute_statistics(file, impl.manifest(), extents.features.offset, stored_rows);
+  const ChannelStatistics statistics = impl.finished_statistics(stored_rows);
   file.write_at(statistics.mean.data(), extents.mean.size, extents.mean.offset);
   file.write_at(statistics.std.data(), extents.std.size, extents.std.offset);
   // The footer may reach the disk only after all that it vouches for.

@@ -99,6 +99,29 @@ TEST(Writer, TakesRowsFromSeveralThreadsInAnyOrder) {
   EXPECT_EQ(testing::read_bytes(folder / "a.h5"), testing::read_bytes(folder / "b.h5"));
 }
 
+TEST(Writer, GivesTheSameBytesInAnyOrderAndWithRowsWrittenTwice) {
+  const TemporaryFolder folder;
+  const Manifest manifest = example_manifest(200);
+  testing::write_example_store(folder / "a.h5", manifest);
+  {
+    FeatureStoreWriter writer(folder / "b.h5", manifest);
+    for (int64_t row = 199; row >= 0; --row) testing::write_example_row(writer, row);
+    writer.finish();
+  }
+  {
+    FeatureStoreWriter writer(folder / "c.h5", manifest);
+    testing::write_example_rows(writer, 0, 100);
+    const auto other = testing::example_row(manifest, 7);
+    writer.write_row(50, other.data(), testing::example_digest(7));
+    writer.reset_row(60);
+    testing::write_example_rows(writer, 50, 200);
+    writer.finish();
+  }
+  const std::string expected = testing::read_bytes(folder / "a.h5");
+  EXPECT_EQ(testing::read_bytes(folder / "b.h5"), expected);
+  EXPECT_EQ(testing::read_bytes(folder / "c.h5"), expected);
+}
+
 TEST(Writer, KeepsALongConfiguration) {
   const TemporaryFolder folder;
   Manifest manifest = example_manifest(5);
