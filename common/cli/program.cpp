@@ -1,5 +1,6 @@
 #include "common/cli/program.h"
 
+#include <csignal>
 #include <iostream>
 #include <new>
 
@@ -53,6 +54,9 @@ int dispatch(const std::string& name, const std::string& summary,
 int run_program(const std::string& name, const std::string& summary,
                 const std::vector<Command>& commands, int argc, char** argv) {
   set_program_name(name);
+  // A write beyond a limit of the file size (ulimit -f) is an error that names the file, as every
+  // other failed write, not the end of the process.
+  std::signal(SIGXFSZ, SIG_IGN);
   try {
     const int status = dispatch(name, summary, commands, {argv + 1, argv + argc});
     // A full disk or a closed pipe shows here at the latest; what was asked for is missing then.

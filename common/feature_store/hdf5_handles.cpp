@@ -1,5 +1,7 @@
 #include "common/feature_store/hdf5_handles.h"
 
+#include <algorithm>
+
 namespace last::hdf5 {
 namespace {
 
@@ -13,6 +15,7 @@ herr_t collect_description(unsigned, const H5E_error2_t* error, void* text) {
   if (error->desc == nullptr || *error->desc == '\0') return 0;
   if (!joined.empty()) joined += ": ";
   joined += error->desc;
+  std::ranges::replace(joined, '\n', ' ');  // it quotes times with their line ends
   return 0;
 }
 
@@ -26,6 +29,10 @@ void turn_off_file_locking([[maybe_unused]] hid_t access) {
 }  // namespace
 
 Session::Session() : lock_(library_mutex()) {
+  // HDF5 must not tidy up when the process ends: it crashes there over a file that it could not
+  // close, as on a full disk, and our handles close what there is to close.
+  static const herr_t no_exit_handler = H5dont_atexit();
+  static_cast<void>(no_exit_handler);
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
   H5Eclear2(H5E_DEFAULT);
 }

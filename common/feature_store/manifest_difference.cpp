@@ -148,9 +148,9 @@ std::string first_difference(const Manifest& stored, const Manifest& now) {
   compare_shapes(comparison, stored, now);
   comparison.values("rows", stored.rows, now.rows);
   comparison.lists("image", stored.sample_ids, now.sample_ids);
-  comparison.values("image list SHA-256", stored.image_list_sha256, now.image_list_sha256);
   comparison.lists("view of row", stored.views, now.views);
   compare_labels(comparison, stored.labels, now.labels);
+  comparison.values("image list SHA-256", stored.image_list_sha256, now.image_list_sha256);
   comparison.values("backbone", stored.backbone.name, now.backbone.name);
   compare_backbones(comparison, stored.backbone, now.backbone);
   comparison.values("program", stored.created_by, now.created_by);

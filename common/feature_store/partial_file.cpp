@@ -8,6 +8,7 @@
 #include "common/error.h"
 #include "common/feature_store/reserve.h"
 #include "common/feature_store/shard_files.h"
+#include "common/feature_store/writer.h"
 #include "common/io/checksum.h"
 
 namespace last {
@@ -24,6 +25,9 @@ PartialFile create_partial(const std::string& path, Manifest manifest) {
   PartialFile partial{std::move(manifest), {}, 0, {}, RowTable(0), false};
   partial.rows = RowTable(partial.manifest.rows);
   try {
+    // Before HDF5 starts, whose messages on full disks are long.
+    reserve_space(File::create(temporary),
+                  static_cast<uint64_t>(estimate_file_bytes(partial.manifest)));
     {
       const hdf5::Session session;
       partial.extents = create_hdf5_file(temporary, partial.manifest);
@@ -34,6 +38,7 @@ PartialFile create_partial(const std::string& path, Manifest manifest) {
     write_footer(partial.file, FooterKind::kPartial, partial.hdf5_size, partial.extents.all());
     partial.file.sync();
     publish_file(temporary, partial_path(path));
+    partial.file = File::open_read_write(partial_path(path));  // errors name the file as it is
   } catch (...) {
     std::remove(temporary.c_str());
     throw;

@@ -77,8 +77,12 @@ void File::read_at(void* data, size_t size, uint64_t offset) const {
 void File::write_at(const void* data, size_t size, uint64_t offset) const {
   const auto* bytes = static_cast<const char*>(data);
   while (size > 0) {
-    const ssize_t count = ::pwrite(descriptor_, bytes, size, static_cast<off_t>(offset));
+    ssize_t count = ::pwrite(descriptor_, bytes, size, static_cast<off_t>(offset));
     if (count < 0 && errno == EINTR) continue;
+    if (count == 0) {  // no file system should, but this must end
+      errno = ENOSPC;
+      count = -1;
+    }
     if (count < 0) {
       fail_errno(concat("can't write ", size, " bytes to \"", path_, "\" at ", offset));
     }

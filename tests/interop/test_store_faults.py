@@ -1,0 +1,357 @@
+"""What happens to both programs when a store is repacked, damaged, stale, cut in shards, or in use."""
+
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import time
+
+import h5py
+import pytest
+import torch
+from safetensors import safe_open
+
+from paths import tool
+from tiny_stores import draw_images, extract, make_tiny_vit
+
+TRAIN = ("--target", "corner", "--epochs", "3", "--warmup-epochs", "1", "--batch-size", "16",
+         "--rank", "4")
+
+
+def call(*arguments, **options):
+    return subprocess.run([str(a) for a in arguments], capture_output=True, text=True, check=False,
+                          **options)
+
+
+def train(tiny, run, *more, status=0, **options):
+    result = call(tool("trainer"), "run", "--run", run, "--train", tiny["train"], "--val",
+                  tiny["val"], *TRAIN, *more, **options)
+    assert result.returncode == status, result.stderr
+    return result
+
+
+def only_error(result, *parts):
+    lines = [line for line in result.stderr.splitlines() if ": error: " in line]
+    assert len(lines) == 1, result.stderr
+    for part in parts:
+        assert str(part) in lines[0], lines[0]
+    return lines[0]
+
+
+def network(run, index=0):
+    with safe_open(run / "networks" / f"{index}.safetensors", "pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}
+
+
+def assert_same_network(a, b):
+    first, second = network(a), network(b)
+    assert first.keys() == second.keys()
+    for name in first:
+        assert torch.equal(first[name], second[name]), name
+
+
+@pytest.fixture(scope="module")
+def usual(tiny, tmp_path_factory):
+    """A run on undamaged stores, streamed."""
+    run = tmp_path_factory.mktemp("usual") / "run"
+    train(tiny, run, "--memory", "1")
+    return run
+
+
+# --- repacked by another program ---------------------------------------------------------------
+
+
+def copy_with_h5py(source, destination):
+    """A copy as a colleague would make it: compressed in chunks of two rows."""
+    with h5py.File(source) as old, h5py.File(destination, "w") as new:
+        for key, value in old.attrs.items():
+            new.attrs[key] = value
+        for name in old:
+            if name != "features":
+                old.copy(name, new)
+        features = old["features"]
+        new.create_dataset("features", data=features[...], chunks=(2, *features.shape[1:]),
+                           compression="gzip", shuffle=True)
+
+
+def h5repack(source, destination):
+    if not shutil.which("h5repack"):
+        assert "CI" not in os.environ, "h5repack is missing (package hdf5-tools)"
+        pytest.skip("h5repack is missing")
+    subprocess.run(["h5repack", "-f", "/features:GZIP=1", source, destination], check=True)
+
+
+@pytest.mark.parametrize("repack", [copy_with_h5py, h5repack])
+@pytest.mark.parametrize("memory", ["1", "1G"])
+def test_a_repacked_store_trains_the_same_with_one_warning(tiny, usual, tmp_path, repack, memory):
+    repack(tiny["train"], tmp_path / "train.h5")
+    result = train({**tiny, "train": tmp_path / "train.h5"}, tmp_path / "run", "--memory", memory)
+    warnings = [line for line in result.stderr.splitlines() if "warning" in line]
+    assert len(warnings) == 1 and "was repacked by another program" in warnings[0], result.stderr
+    assert_same_network(usual, tmp_path / "run")
+    verified = call(tool("extractor"), "verify", "--cache", tmp_path / "train.h5")
+    assert verified.returncode == 0, verified.stderr
+
+
+# --- damage ------------------------------------------------------------------------------------
+
+
+def flip(path, offset):
+    with path.open("r+b") as file:
+        file.seek(offset)
+        byte = file.read(1)[0]
+        file.seek(offset)
+        file.write(bytes([byte ^ 16]))
+
+
+@pytest.mark.parametrize("memory", ["1", "1G"])
+def test_a_damaged_row_stops_training_which_goes_on_with_a_sound_copy(tiny, usual, tmp_path, memory):
+    sound = tmp_path / "sound.h5"
+    damaged = shutil.copy(tiny["train"], tmp_path / "train.h5")
+    with h5py.File(damaged) as store:
+        offset, row_bytes = store["features"].id.get_offset(), store["features"][0].nbytes
+        crc = int(store["row_crc32c"][17])
+        name = store["sample_id"][17].decode()
+    shutil.copy(damaged, sound)
+    flip(damaged, offset + 17 * row_bytes + 5)
+    stores = {**tiny, "train": damaged}
+    result = train(stores, tmp_path / "run", "--memory", memory, status=1)
+    only_error(result, damaged, "row 17", name, f"CRC-32C 0x{crc:08x} expected", "found", "restore it")
+    assert not (tmp_path / "run/networks.csv").exists()
+    shutil.move(sound, damaged)
+    train(stores, tmp_path / "run", "--memory", memory)
+    assert_same_network(usual, tmp_path / "run")
+
+
+# --- shards ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sharded(tiny, tmp_path):
+    """The training store in 3 shards, and the list it is made of."""
+    images = draw_images(tmp_path, "train", 96, 0)
+    for shard in range(3):
+        extract(tiny["weights"], images, tmp_path / "s.h5", "--shard", f"{shard}/3", "--batch-size",
+                "8")
+    return images
+
+
+def test_shards_train_the_networks_of_the_whole_store(tiny, usual, sharded, tmp_path):
+    extract(tiny["weights"], sharded, tmp_path / "whole.h5", "--batch-size", "8")
+    train({**tiny, "train": tmp_path / "whole.h5"}, tmp_path / "a")
+    train({**tiny, "train": tmp_path / "s.h5"}, tmp_path / "b", "--memory", "1")
+    assert_same_network(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "a/metrics.jsonl").read_text().count("\n") == 3
+    result = call(tool("extractor"), "verify", "--cache", tmp_path / "s.h5")
+    assert result.returncode == 0 and "96 rows" in result.stdout, result
+
+
+def test_a_missing_shard_is_named(tiny, sharded, tmp_path):
+    (tmp_path / "s.00001-of-00003.h5").unlink()
+    stores = {**tiny, "train": tmp_path / "s.h5"}
+    for result in (train(stores, tmp_path / "run", status=1),
+                   call(tool("extractor"), "verify", "--cache", tmp_path / "s.h5")):
+        assert result.returncode == 1
+        only_error(result, "shard 1 of 3 is missing", "s.00001-of-00003.h5", "--shard 1/3")
+
+
+@pytest.mark.parametrize("foreign", ["weights", "images", "renamed"])
+def test_a_foreign_shard_is_named(tiny, sharded, tmp_path, foreign):
+    second = tmp_path / "s.00001-of-00003.h5"
+    second.unlink()
+    weights, images = tiny["weights"], sharded
+    if foreign == "weights":
+        weights, part = make_tiny_vit(tmp_path / "vit", seed=5), "weights"
+    elif foreign == "images":
+        images, part = draw_images(tmp_path / "other", "train", 96, 1), "image lists"
+    else:
+        shutil.copy(tmp_path / "s.00002-of-00003.h5", second)
+        part = "was it renamed?"
+    if foreign != "renamed":
+        extract(weights, images, tmp_path / "s.h5", "--shard", "1/3", "--batch-size", "8")
+    result = train({**tiny, "train": tmp_path / "s.h5"}, tmp_path / "run", status=1)
+    only_error(result, second, part)
+    result = call(tool("extractor"), "verify", "--cache", tmp_path / "s.h5")
+    assert result.returncode == 1 and second.name in result.stderr and part in result.stderr
+
+
+# --- stale stores ------------------------------------------------------------------------------
+
+
+def extractor_run(tiny, images, cache, *more, **options):
+    given = {"--weights": tiny["weights"], "--images": images, "--cache": cache, "--resize": "32",
+             "--batch-size": "4", **dict(zip(more[::2], more[1::2]))}
+    return call(tool("extractor"), "run", *[word for pair in given.items() for word in pair],
+                **options)
+
+
+def rows_stored(partial):
+    try:
+        with h5py.File(partial, "r", locking=False) as store:
+            return int((store["row_state"][:] == 1).sum())
+    except (OSError, KeyError):
+        return 0
+
+
+def stop_midway(tiny, images, cache):
+    """Leaves CACHE.partial with some rows of many."""
+    arguments = [tool("extractor"), "run", "--weights", tiny["weights"], "--images", images,
+                 "--cache", cache, "--resize", "32", "--batch-size", "4"]
+    partial = cache.with_name(cache.name + ".partial")
+    process = subprocess.Popen([str(a) for a in arguments], stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and rows_stored(partial) < 4:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGSTOP)
+    process.kill()
+    process.communicate()
+    assert 4 <= rows_stored(partial) and partial.exists() and not cache.exists()
+
+
+@pytest.fixture(scope="module")
+def stale(tiny, tmp_path_factory):
+    """A list of many images, a finished store of it and an unfinished one."""
+    folder = tmp_path_factory.mktemp("stale")
+    images = draw_images(folder, "many", 120, 3)
+    result = extractor_run(tiny, images, folder / "finished.h5")
+    assert result.returncode == 0, result.stderr
+    stop_midway(tiny, images, folder / "stopped.h5")
+    return images
+
+
+def other_weights(tiny, images, folder):
+    return ("--weights", make_tiny_vit(folder / "vit", seed=5))
+
+
+def longer_list(tiny, images, folder):
+    path = images.parent / f"longer_{folder.name}.csv"
+    shutil.copy(images.parent / "many/000.png", images.parent / "many/more.png")
+    path.write_text(images.read_text() + "many/more.png,1,red\n")
+    return ("--images", path)
+
+
+def other_label(tiny, images, folder):
+    path = images.parent / f"relabelled_{folder.name}.csv"
+    lines = images.read_text().splitlines()
+    fields = lines[7].split(",")
+    lines[7] = ",".join([fields[0], str((int(fields[1]) + 1) % 4), fields[2]])
+    path.write_text("\n".join(lines) + "\n")
+    return ("--images", path)
+
+
+@pytest.mark.parametrize("name", ["finished", "stopped"])
+@pytest.mark.parametrize("change,parts", [
+    (other_weights, ("weights_sha256: ",)),
+    (longer_list, ("rows: 120 in the store, 121 now",)),
+    (other_label, ("label of column \"corner\", row 6: ",)),
+    (("--mean", "0.4,0.5,0.6"), ("mean: [0.5,0.5,0.5] in the store, [0.4",)),
+    (("--crop", "center:40"), ("crop: ",)),
+    (("--resize", "40"), ("[32,32] in the store, [40,40] now",)),
+    (("--interpolation", "bilinear"), ("interpolation: \"bicubic\" in the store, \"bilinear\" now",)),
+    (("--layers", "every:2"), ("layers: [0,1,2,3,4] in the store, [0,2,4] now",)),
+    (("--precision", "bf16"), ("precision: \"fp32\" in the store, \"bf16\" now",)),
+    (("--store", "bf16"), ("\"fp16\" in the store, \"bf16\" now",)),
+    (("--views", "2", "--augment", "flip"), ("augment",)),
+    (("--batch-size", "8"), ("batch_size: 4 in the store, 8 now",)),
+], ids=lambda value: value[0].lstrip("-") if isinstance(value, tuple) else
+    getattr(value, "__name__", ""))
+def test_a_stale_store_is_refused_with_the_first_difference(tiny, stale, tmp_path, name, change,
+                                                           parts):
+    if callable(change):
+        change = change(tiny, stale, tmp_path)
+    folder = stale.parent
+    before = {path: path.read_bytes() for path in folder.glob(name + ".*")}
+    result = extractor_run(tiny, stale, folder / f"{name}.h5", *change)
+    assert result.returncode == 1, result.stderr
+    only_error(result, f"{name}.h5", *parts)
+    assert {path: path.read_bytes() for path in folder.glob(name + ".*")} == before
+
+
+@pytest.mark.parametrize("name", ["finished", "stopped"])
+def test_an_image_that_changed_is_refused(tiny, stale, tmp_path, name):
+    image = stale.parent / "many/002.png"
+    saved = image.read_bytes()
+    shutil.copy(stale.parent / "many/003.png", image)
+    try:
+        result = extractor_run(tiny, stale, stale.parent / f"{name}.h5")
+    finally:
+        image.write_bytes(saved)
+    assert result.returncode == 1, result.stderr
+    only_error(result, "stale", "many/002.png")
+
+
+# --- others at work, limits ----------------------------------------------------------------------
+
+
+def test_a_store_in_the_making_is_not_read(tiny, stale, tmp_path):
+    stopped = stale.parent / "stopped.h5"
+    result = train({**tiny, "train": stopped}, tmp_path / "run", status=1)
+    only_error(result, stopped, "is unfinished", "it resumes")
+
+
+def test_a_second_extractor_and_a_reader_beside_the_first(tiny, tmp_path):
+    images = draw_images(tmp_path, "many", 120, 4)
+    cache = tmp_path / "a.h5"
+    arguments = [tool("extractor"), "run", "--weights", tiny["weights"], "--images", images,
+                 "--cache", cache, "--resize", "32", "--batch-size", "4", "--quiet"]
+    first = subprocess.Popen([str(a) for a in arguments], stderr=subprocess.PIPE, text=True)
+    while first.poll() is None and rows_stored(tmp_path / "a.h5.partial") < 4:
+        time.sleep(0.002)
+    first.send_signal(signal.SIGSTOP)  # so that it is still there, however slow the others are
+    assert first.poll() is None
+    only_error(extractor_run(tiny, images, cache), "a.h5.lock", "another process is writing there")
+    only_error(train({**tiny, "train": cache}, tmp_path / "run", status=1), "is unfinished")
+    with h5py.File(tmp_path / "a.h5.partial", "r", locking=False) as store:
+        assert store["features"].shape[0] == 120
+    first.send_signal(signal.SIGCONT)
+    _, messages = first.communicate(timeout=300)
+    assert first.returncode == 0, messages
+    extract(tiny["weights"], images, tmp_path / "b.h5", "--batch-size", "4")
+    assert cache.read_bytes() == (tmp_path / "b.h5").read_bytes()
+
+
+def file_size_limit(size):
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+def test_a_quota_stops_the_extractor_at_once_and_it_goes_on_without(tiny, stale, tmp_path):
+    cache = tmp_path / "a.h5"
+    result = extractor_run(tiny, stale, cache, preexec_fn=file_size_limit(100_000))
+    assert result.returncode == 1, result.stderr
+    only_error(result, "a.h5.partial", "File too large")
+    assert not list(tmp_path.glob("a.h5.p*"))
+    result = extractor_run(tiny, stale, cache)
+    assert result.returncode == 0, result.stderr
+    assert cache.read_bytes() == (stale.parent / "finished.h5").read_bytes()
+
+
+def test_a_quota_stops_the_trainer_and_it_goes_on_without(tiny, usual, tmp_path):
+    run = tmp_path / "run"
+    result = train(tiny, run, status=1, preexec_fn=file_size_limit(20_000))
+    only_error(result, str(run), "File too large")
+    assert not (run / "networks.csv").exists()
+    train(tiny, run)
+    assert_same_network(usual, run)
+
+
+def test_a_disk_that_is_full_or_gone(tiny, stale, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk],
+                      capture_output=True).returncode != 0:
+        pytest.skip("only root can mount a small file system")
+    try:
+        (disk / "ballast").write_bytes(bytes(1_600_000))
+        result = extractor_run(tiny, stale, disk / "a.h5")
+        only_error(result, "not enough space", "bytes missing", "a.h5.partial")
+        assert sorted(path.name for path in disk.iterdir()) == ["a.h5.lock", "ballast"]
+        (disk / "ballast").unlink()
+        result = extractor_run(tiny, stale, disk / "a.h5")
+        assert result.returncode == 0, result.stderr
+        assert (disk / "a.h5").read_bytes() == (stale.parent / "finished.h5").read_bytes()
+        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+        only_error(extractor_run(tiny, stale, disk / "b.h5"), "b.h5.lock", "Read-only file system")
+        result = call(tool("extractor"), "verify", "--cache", disk / "a.h5")
+        assert result.returncode == 0, result.stderr
+    finally:
+        subprocess.run(["umount", disk], check=True)
