@@ -1,0 +1,264 @@
+// The feature store beside the bare device: batches of rows in random order as the trainer reads
+// them, against the same bytes by plain pread into the same kind of memory, two threads each, one
+// after the other on the same file; and rows written and finished, against plain pwrite and
+// fdatasync. Counters: GB/s of both, and ours relative to the device (1 = as fast).
+//
+// cold: posix_fadvise(DONTNEED) has emptied the page cache of the file, the store is opened anew,
+// every row's CRC is checked. warm: a later pass over a file in the page cache.
+//
+//   bench_store [--dir=FOLDER] [--gigabytes=1] [--benchmark_filter=cold]
+//
+// The store is made in FOLDER (default: the current one), and removed. Opening is not timed: it
+// reads no rows.
+
+#include <atomic>
+#include <fcntl.h>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <unistd.h>
+#include <vector>
+
+#include <benchmark/benchmark.h>
+
+#include "common/feature_store/footer.h"
+#include "common/io/file.h"
+#include "common/threads/thread_pool.h"
+#include "tests/benchmarks/best_time.h"
+#include "tests/common/feature_store/large_store.h"
+#include "trainer/data/batch_loader.h"
+
+namespace last {
+namespace {
+
+constexpr int kThreads = 2;
+constexpr int64_t kBatch = 32;
+
+std::string folder = ".";
+double gigabytes = 1;
+
+// Rows of 13 maps; of ViT-B/16 (3.9 MB), ViT-Ti/16 (1 MB), and a fifth of that.
+Manifest manifest_of(int64_t kilobytes) {
+  const int64_t tokens = kilobytes < 900 ? 40 : 197;
+  const int64_t dim = kilobytes < 2000 ? 192 : 768;
+  const int64_t row_bytes = 13 * tokens * dim * 2;
+  const auto rows = static_cast<int64_t>(gigabytes * 1e9) / row_bytes / kBatch * kBatch;
+  return testing::large_manifest(std::max(2 * kBatch, rows), tokens, dim);
+}
+
+// Calls job(row) for all rows, on kThreads threads.
+void on_threads(int64_t rows, const std::function<void(int64_t)>& job) {
+  std::atomic<int64_t> next{0};
+  ThreadPool(kThreads).run([&](int) {
+    for (int64_t row = next++; row < rows; row = next++) job(row);
+  });
+}
+
+void write_plainly(const std::string& path, const Manifest& manifest,
+                   const std::vector<std::vector<char>>& rows) {
+  const auto row_bytes = static_cast<uint64_t>(manifest.row_bytes());
+  const File file = File::create(path);
+  for (int64_t row = 0; row < manifest.rows; ++row) {
+    const auto index = static_cast<uint64_t>(row);
+    file.write_at(rows[index % rows.size()].data(), row_bytes, index * row_bytes);
+  }
+  file.sync();
+}
+
+// A store of the wanted rows, made on first use and removed at the end.
+class Store {
+ public:
+  explicit Store(int64_t kilobytes)
+      : manifest_(manifest_of(kilobytes)), path_(folder + "/bench_store.h5") {
+    remove();
+    testing::write_large_store(path_, manifest_, testing::repeated_rows(manifest_), kThreads);
+    features_ = read_footer(File::open_read(path_))->excluded[0];
+  }
+  ~Store() { remove(); }
+
+  const std::string& path() const { return path_; }
+  int64_t rows() const { return manifest_.rows; }
+  uint64_t row_bytes() const { return static_cast<uint64_t>(manifest_.row_bytes()); }
+  uint64_t offset(int64_t row) const {
+    return features_.offset + static_cast<uint64_t>(row) * row_bytes();
+  }
+  double gigabytes() const { return static_cast<double>(features_.size) / 1e9; }
+
+  void forget_cache() const {
+    const File file = File::open_read(path_);
+    file.sync();
+    ::posix_fadvise(file.descriptor(), 0, 0, POSIX_FADV_DONTNEED);
+  }
+
+ private:
+  void remove() {
+    for (const char* end : {"", ".lock", ".partial"}) std::filesystem::remove(path_ + end);
+  }
+
+  Manifest manifest_;
+  std::string path_;
+  Extent features_;
+};
+
+Store& store_of(int64_t kilobytes) {
+  static std::unique_ptr<Store> store;
+  static int64_t current = 0;
+  if (current != kilobytes) {
+    store.reset();
+    store = std::make_unique<Store>(kilobytes);
+    current = kilobytes;
+  }
+  return *store;
+}
+
+// The device: rows into the memory of three batches, as a trainer would need them.
+class Device {
+ public:
+  explicit Device(const Store& store)
+      : store_(store),
+        file_(File::open_read(store.path())),
+        memory_(static_cast<size_t>(BatchLoader::kWindow * kBatch) * store.row_bytes()) {}
+
+  double seconds(const std::vector<Draw>& order) {
+    const double start = seconds_now();
+    on_threads(store_.rows(), [&](int64_t i) {
+      const auto slot = static_cast<uint64_t>(i % (BatchLoader::kWindow * kBatch));
+      file_.read_at(memory_.data() + slot * store_.row_bytes(), store_.row_bytes(),
+                    store_.offset(order[static_cast<size_t>(i)].sample));
+    });
+    return seconds_now() - start;
+  }
+
+ private:
+  const Store& store_;
+  File file_;
+  std::vector<char> memory_;
+};
+
+FeatureSource open_source(const Store& store) {
+  std::vector<int64_t> maps(13);
+  for (size_t i = 0; i < maps.size(); ++i) maps[i] = static_cast<int64_t>(i);
+  ReadOptions read;
+  read.threads = kThreads;
+  return FeatureSource(Dataset(open_stores("train", {store.path()}), {}, true), maps,
+                       /*resident=*/false, read);
+}
+
+double seconds_of_epoch(FeatureSource& source, const std::vector<Draw>& order) {
+  const double start = seconds_now();
+  BatchLoader loader(source, order, kBatch, /*drop_last=*/false);
+  LabelledBatch batch;
+  while (loader.next(batch)) benchmark::DoNotOptimize(batch.features.const_data_ptr());
+  return seconds_now() - start;
+}
+
+struct Comparison {
+  double ours = 0;
+  double device = 0;
+
+  void report(benchmark::State& state, double size) const {
+    const auto passes = static_cast<double>(state.iterations());
+    state.counters["GB/s"] = passes * size / ours;
+    state.counters["device_GB/s"] = passes * size / device;
+    state.counters["relative"] = device / ours;
+  }
+};
+
+void read_cold(benchmark::State& state) {
+  const Store& store = store_of(state.range(0));
+  Device device(store);
+  const std::vector<int64_t> views(static_cast<size_t>(store.rows()), 1);
+  auto memory = std::make_shared<BatchMemory>();
+  Comparison total;
+  int64_t pass = 0;
+  for (auto _ : state) {
+    const auto order = epoch_order(views, 0, pass++);
+    store.forget_cache();
+    total.device += device.seconds(order);
+    FeatureSource source = open_source(store);
+    store.forget_cache();
+    const double seconds = seconds_of_epoch(source, order);
+    total.ours += seconds;
+    state.SetIterationTime(seconds);
+  }
+  total.report(state, store.gigabytes());
+}
+
+void read_warm(benchmark::State& state) {
+  const Store& store = store_of(state.range(0));
+  Device device(store);
+  const std::vector<int64_t> views(static_cast<size_t>(store.rows()), 1);
+  FeatureSource source = open_source(store);
+  seconds_of_epoch(source, epoch_order(views, 0, 0));
+  device.seconds(epoch_order(views, 0, 0));
+  Comparison total;
+  int64_t pass = 1;
+  for (auto _ : state) {
+    const auto order = epoch_order(views, 0, pass++);
+    total.device += device.seconds(order);
+    const double seconds = seconds_of_epoch(source, order);
+    total.ours += seconds;
+    state.SetIterationTime(seconds);
+  }
+  total.report(state, store.gigabytes());
+}
+
+void write_and_finish(benchmark::State& state) {
+  const Manifest manifest = manifest_of(state.range(0));
+  const auto rows = testing::repeated_rows(manifest);
+  const std::string path = folder + "/bench_store_written.h5";
+  Comparison total;
+  for (auto _ : state) {
+    double start = seconds_now();
+    write_plainly(path, manifest, rows);
+    total.device += seconds_now() - start;
+    std::filesystem::remove(path);
+    start = seconds_now();
+    testing::write_large_store(path, manifest, rows, kThreads);
+    const double seconds = seconds_now() - start;
+    total.ours += seconds;
+    state.SetIterationTime(seconds);
+    std::filesystem::remove(path);
+    std::filesystem::remove(path + ".lock");
+  }
+  total.report(state, static_cast<double>(manifest.rows * manifest.row_bytes()) / 1e9);
+}
+
+void add(const char* name, void (*function)(benchmark::State&), int64_t kilobytes, int64_t passes) {
+  benchmark::RegisterBenchmark(name, function)
+      ->Arg(kilobytes)
+      ->ArgName("KB")
+      ->Iterations(passes)
+      ->UseManualTime()
+      ->Unit(benchmark::kMillisecond);
+}
+
+}  // namespace
+}  // namespace last
+
+int main(int argc, char** argv) {
+  std::vector<char*> rest;
+  for (int i = 0; i < argc; ++i) {
+    const std::string argument = argv[i];
+    if (argument.starts_with("--dir=")) {
+      last::folder = argument.substr(6);
+    } else if (argument.starts_with("--gigabytes=")) {
+      last::gigabytes = std::stod(argument.substr(12));
+    } else {
+      rest.push_back(argv[i]);
+    }
+  }
+  for (const int64_t kilobytes : {200, 1000, 4000}) {
+    last::add("read_cold", last::read_cold, kilobytes, 3);
+    last::add("read_warm", last::read_warm, kilobytes, 5);
+  }
+  for (const int64_t kilobytes : {200, 1000, 4000}) {
+    last::add("write", last::write_and_finish, kilobytes, 1);
+  }
+  int count = static_cast<int>(rest.size());
+  benchmark::Initialize(&count, rest.data());
+  if (benchmark::ReportUnrecognizedArguments(count, rest.data())) return 2;
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}
