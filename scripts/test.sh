@@ -2,11 +2,12 @@
 # Everything that a change must pass: formatting, a build without warnings, unit tests, and the
 # comparison of both programs with Python peers.
 #
-#   scripts/test.sh [--unit] [--interop] [--sanitize]
+#   scripts/test.sh [--unit] [--interop] [--sanitize] [--tsan]
 #
 #   --unit      formatting, build, unit tests
 #   --interop   build, comparisons with timm, transformers, h5py and PIL, tests of the scripts
 #   --sanitize  unit tests with address and undefined-behaviour sanitizers, in build-sanitize
+#   --tsan      tests of queues, readers and writers with the thread sanitizer, in build-tsan
 #   default     --unit --interop
 #
 # Parts are run one after the other; the first that fails ends the script.
@@ -19,7 +20,7 @@ parse_parts() {
   parts=()
   for argument in "$@"; do
     case $argument in
-      --unit | --interop | --sanitize) parts+=("${argument#--}") ;;
+      --unit | --interop | --sanitize | --tsan) parts+=("${argument#--}") ;;
       --help | -h) show_help && exit 0 ;;
       *) usage_error "unknown option $argument" ;;
     esac
@@ -79,6 +80,21 @@ run_sanitize() {
   ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1 run_ctest "$root/build-sanitize"
 }
 
+# Programs whose threads are our own. Libtorch is not instrumented: in its parallel loops the
+# sanitizer would see nothing or ghosts.
+readonly thread_tests=(extractor_test feature_store_test trainer_data_test)
+
+run_tsan() {
+  local build=$root/build-tsan
+  cmake --log-level=WARNING -G Ninja -S "$root" -B "$build" -DCMAKE_BUILD_TYPE=RelWithDebInfo \
+    -DLAST_WERROR=ON -DLAST_BUILD_BENCHMARKS=OFF -DLAST_SANITIZE=thread
+  cmake --build "$build" --target "${thread_tests[@]}"
+  say "Tests of threads with the thread sanitizer"
+  # The sanitizer of GCC 12 can't cope with all that a kernel may do to the layout of memory.
+  (cd "$root" && TSAN_OPTIONS=halt_on_error=1 setarch "$(uname -m)" -R \
+    ctest --test-dir "$build" --output-on-failure -R "^($(IFS='|' && echo "${thread_tests[*]}"))\$")
+}
+
 run_interop() {
   if ! wants unit; then
     "$root/scripts/build.sh" --tests -DLAST_WERROR=ON
@@ -89,7 +105,7 @@ run_interop() {
 
 parse_parts "$@"
 "$root/scripts/setup.sh" --full
-for part in unit sanitize interop; do
+for part in unit sanitize tsan interop; do
   if wants "$part"; then
     "run_$part"
   fi
