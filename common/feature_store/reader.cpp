@@ -233,6 +233,11 @@ void FeatureStoreReader::read_maps(int64_t row, std::span<const int64_t> maps, v
   place.shard.read_maps(place.row, maps, destination, buffer);
 }
 
+void FeatureStoreReader::will_need(int64_t row) const {
+  const auto place = impl_->place_of_features(row);
+  place.shard.will_need(place.row);
+}
+
 at::Tensor FeatureStoreReader::read_row(int64_t row) const {
   const BackboneInfo& backbone = impl_->manifest.backbone;
   at::Tensor maps =

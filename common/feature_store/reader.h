@@ -52,6 +52,8 @@ class FeatureStoreReader {
   // Only these are read, except on the row's first read; `buffer` is working memory of the thread.
   void read_maps(int64_t row, std::span<const int64_t> maps, void* destination,
                  std::vector<char>& buffer) const;
+  // A hint that the row will be read soon.
+  void will_need(int64_t row) const;
   // One row as [layers, tokens, dim] in the store's dtype.
   at::Tensor read_row(int64_t row) const;
 

@@ -142,6 +142,12 @@ void ShardReader::read_row(int64_t row, void* destination) const {
   checked(row).store(1, std::memory_order_relaxed);
 }
 
+void ShardReader::will_need(int64_t row) const {
+  if (repacked_ || checked(row).load(std::memory_order_relaxed) != 0) return;
+  const auto bytes = static_cast<uint64_t>(manifest_.row_bytes());
+  file_.will_need(features_offset_ + static_cast<uint64_t>(row) * bytes, bytes);
+}
+
 void ShardReader::read_maps(int64_t row, std::span<const int64_t> maps, void* destination,
                             std::vector<char>& buffer) const {
   const auto count = static_cast<size_t>(manifest_.layers());

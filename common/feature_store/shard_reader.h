@@ -32,6 +32,9 @@ class ShardReader {
 
   // Into `destination`, row_bytes() of them; checks the CRC on the row's first read.
   void read_row(int64_t row, void* destination) const;
+  // The row will be read soon for the first time: the disk reads it while checksums of others are
+  // taken. Nothing where it was read before.
+  void will_need(int64_t row) const;
   // Some of its maps, side by side; `maps` are indices into the stored layers, ascending. Only what
   // is asked for is read, except on the row's first read, for which all of it goes through
   // `buffer`.

@@ -92,6 +92,11 @@ void File::write_at(const void* data, size_t size, uint64_t offset) const {
   }
 }
 
+void File::will_need(uint64_t offset, uint64_t size) const {
+  ::posix_fadvise(descriptor_, static_cast<off_t>(offset), static_cast<off_t>(size),
+                  POSIX_FADV_WILLNEED);
+}
+
 void File::sync() const {
   if (::fdatasync(descriptor_) != 0) fail_errno(concat("can't sync \"", path_, "\""));
 }

@@ -28,6 +28,8 @@ class File {
   // All `size` bytes at `offset`; fewer (a truncated file) is an error.
   void read_at(void* data, size_t size, uint64_t offset) const;
   void write_at(const void* data, size_t size, uint64_t offset) const;
+  // Starts reading into the system's cache, without waiting; a hint that may have no effect.
+  void will_need(uint64_t offset, uint64_t size) const;
   // Written data reaches the disk before this returns.
   void sync() const;
   void close();

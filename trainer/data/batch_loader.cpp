@@ -88,6 +88,15 @@ void BatchLoader::open_next() {
   ++next_to_open_;
 }
 
+// The disk should not rest while all threads take checksums: the rows behind those that they are
+// going to take next.
+void BatchLoader::hint_after(int64_t row) const {
+  const auto threads = static_cast<int64_t>(std::max(1, source_.read_options().threads));
+  const int64_t begin = row + (threads - 1) * rows_at_once_;
+  const int64_t end = std::min(begin + rows_at_once_, static_cast<int64_t>(order_.size()));
+  for (int64_t i = begin; i < end; ++i) source_.will_need(order_[static_cast<size_t>(i)]);
+}
+
 void BatchLoader::read_rows() {
   std::vector<char> buffer;
   std::unique_lock lock(mutex_);
@@ -105,6 +114,7 @@ void BatchLoader::read_rows() {
     std::exception_ptr error;
     int64_t row = begin;
     try {
+      hint_after(end);
       for (; row < end; ++row) {
         source_.fetch(order_[static_cast<size_t>(row)],
                       memory + (row - first) * source_.row_bytes(), buffer);

@@ -55,6 +55,7 @@ class BatchLoader {
   Slot& slot_of(int64_t batch) { return slots_[static_cast<size_t>(batch % kWindow)]; }
   void open_next();
   void read_rows();
+  void hint_after(int64_t row) const;
   void stop();
 
   FeatureSource& source_;

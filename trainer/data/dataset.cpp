@@ -72,11 +72,23 @@ int64_t Dataset::total_rows() const {
   return total;
 }
 
+const FeatureStoreReader& Dataset::place_of(int64_t sample, int64_t view, int64_t* row) const {
+  const auto& entry = samples_[static_cast<size_t>(sample)];
+  *row = rows_[static_cast<size_t>(entry.first_row + view)];
+  return *readers_[static_cast<size_t>(entry.store)];
+}
+
 void Dataset::read(int64_t sample, int64_t view, std::span<const int64_t> maps, void* destination,
                    std::vector<char>& buffer) const {
-  const auto& entry = samples_[static_cast<size_t>(sample)];
-  const int64_t row = rows_[static_cast<size_t>(entry.first_row + view)];
-  readers_[static_cast<size_t>(entry.store)]->read_maps(row, maps, destination, buffer);
+  int64_t row = 0;
+  const auto& reader = place_of(sample, view, &row);
+  reader.read_maps(row, maps, destination, buffer);
+}
+
+void Dataset::will_need(int64_t sample, int64_t view) const {
+  int64_t row = 0;
+  const auto& reader = place_of(sample, view, &row);
+  reader.will_need(row);
 }
 
 Dataset Dataset::subset(std::span<const int64_t> samples) const {

@@ -48,6 +48,8 @@ class Dataset {
   // Some maps of the row of `view` of `sample`, as FeatureStoreReader::read_maps(). Thread-safe.
   void read(int64_t sample, int64_t view, std::span<const int64_t> maps, void* destination,
             std::vector<char>& buffer) const;
+  // A hint that it will be read soon.
+  void will_need(int64_t sample, int64_t view) const;
 
   // The samples whose indices are given, in that order.
   Dataset subset(std::span<const int64_t> samples) const;
@@ -60,6 +62,9 @@ class Dataset {
     int64_t first_row = 0;  // index into rows_ of the store
     int64_t views = 1;
   };
+
+  // The store that holds a row, and its number there.
+  const FeatureStoreReader& place_of(int64_t sample, int64_t view, int64_t* row) const;
 
   std::vector<std::shared_ptr<const FeatureStoreReader>> readers_;
   std::vector<Sample> samples_;

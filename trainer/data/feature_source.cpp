@@ -70,6 +70,10 @@ void FeatureSource::load(const std::function<void(int64_t)>& on_row) {
   rows_ = rows;
 }
 
+void FeatureSource::will_need(const Draw& draw) const {
+  if (!resident_) data_.will_need(draw.sample, draw.view);
+}
+
 void FeatureSource::fetch(const Draw& draw, char* destination, std::vector<char>& buffer) const {
   if (!resident_) return data_.read(draw.sample, draw.view, maps_, destination, buffer);
   const auto* rows = static_cast<const char*>(rows_.const_data_ptr());

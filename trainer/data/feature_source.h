@@ -44,6 +44,8 @@ class FeatureSource {
 
   // Memory for [rows, maps, n, D] in the store's dtype, from read_options().memory.
   at::Tensor batch_memory(int64_t rows) const;
+  // A hint that the row will be fetched soon.
+  void will_need(const Draw& draw) const;
   // One row's maps into `destination`, row_bytes(). Thread-safe once load() is done, where each
   // thread has its own `buffer`. An Error names file, row and checksums of a damaged row.
   void fetch(const Draw& draw, char* destination, std::vector<char>& buffer) const;
