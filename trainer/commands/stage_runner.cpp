@@ -66,7 +66,7 @@ TrainedStage StageRunner::train(const std::string& name, const std::string& trai
       stage.banks.size(), stage.banks.size() == 1 ? " bank" : " banks", ", ", train.data().size(),
       " images (", train_data, "), ", describe_device(compute_.device, compute_.threads)));
   stage.board = std::make_unique<TensorboardLog>(directory_.file("tensorboard"),
-                                                 directory_.file("metrics.jsonl"), settings,
+                                                 directory_.file("metrics.jsonl"), name, settings,
                                                  data_.target_names(), directory_.start());
   Stopper stopper(std::move(rungs));
   train_from_checkpoint(stage, settings, stopper, train, val);

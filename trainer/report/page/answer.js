@@ -33,7 +33,7 @@ function answerCard(run, answer) {
     h('div', {class: 'big'}, values.length ? fixed(mean(values)) : '–', values.length > 1 ? ` ± ${fixed(deviation(values))}` : '', h('small', {}, ' %')),
     h('p', {class: 'small quiet'}, where),
     h('p', {class: 'setting'}, best.setting),
-    known(gain) ? h('p', {}, h('strong', {class: gain >= 0 ? 'good' : 'bad'}, `${gain >= 0 ? '+' : '−'}${fixed(Math.abs(gain))} points`), ' against the linear probe') : null,
+    known(gain) ? h('p', {}, Math.abs(gain) < 0.005 ? 'as good as the linear probe' : [h('strong', {class: gain >= 0 ? 'good' : 'bad'}, `${gain >= 0 ? '+' : '−'}${fixed(Math.abs(gain))} points`), ' against the linear probe']) : null,
     best.method === 'linear' ? h('p', {class: 'small quiet'}, 'The linear probe itself is the best here.') : null,
     bars.length > 1 ? h('div', {class: 'bars'}, bars.flatMap((line) => {
       const accuracy = mean(judged(line).values);

@@ -57,20 +57,23 @@ Hyperparameters hyperparameters_of(const Setting& setting, const std::string& ta
   return values;
 }
 
-TensorboardLog::TensorboardLog(std::string folder, std::string metrics,
+TensorboardLog::TensorboardLog(std::string folder, std::string metrics, const std::string& stage,
                                const std::vector<Setting>& settings,
                                const std::vector<std::string>& targets, double start)
     : folder_(std::move(folder)), metrics_(std::move(metrics)), start_(start) {
   Hyperparameters examples = hyperparameters_of(Setting{}, "");
+  examples["stage"] = stage;
   std::error_code error;
   fs::create_directories(folder_, error);
   for (const auto& setting : settings) {
     const auto& target = targets[static_cast<size_t>(setting.target)];
     auto& network = networks_[setting.index];
     network.wall_time = start;
-    network.pending =
-        version_record(start) + session_start_record(start, hyperparameters_of(setting, target),
-                                                     target + ": " + describe(setting));
+    auto hyperparameters = hyperparameters_of(setting, target);
+    hyperparameters["stage"] = stage;
+    network.pending = version_record(start) +
+                      session_start_record(start, hyperparameters,
+                                           concat(target, ": ", describe(setting), ", ", stage));
     const std::string path = file_of(setting.index);
     fs::create_directories(fs::path(path).parent_path(), error);
     if (error) fail("can't create the folder of \"", path, "\": ", error.message());

@@ -20,9 +20,10 @@ class TensorboardLog {
  public:
   // Starts the files of these networks anew; what `metrics` (a metrics.jsonl) holds of them follows
   // at the first follow() or finish(), when it has been cut. Files of other networks stay.
-  //   targets: names by Setting::target; start: seconds since 1970
-  TensorboardLog(std::string folder, std::string metrics, const std::vector<Setting>& settings,
-                 const std::vector<std::string>& targets, double start);
+  //   stage: "search" or "retrain"; targets: names by Setting::target; start: seconds since 1970
+  TensorboardLog(std::string folder, std::string metrics, const std::string& stage,
+                 const std::vector<Setting>& settings, const std::vector<std::string>& targets,
+                 double start);
 
   // Appends what metrics.jsonl got since; files are touched every 20 seconds at most, since some
   // hundred of them lie on a network file system at times.
