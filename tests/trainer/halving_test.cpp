@@ -26,8 +26,8 @@ using Indices = std::vector<int64_t>;
 
 TEST(HalvingRungs, AscendInsideTheTrainingAndSaveTime) {
   for (const int64_t epochs : {1, 2, 3, 5, 20, 30, 100, 1000}) {
-    const auto rungs = halving_rungs(epochs);
-    int64_t last = 0;
+    const auto rungs = halving_rungs(epochs, epochs / 10);
+    int64_t last = epochs / 10;
     for (const auto& rung : rungs) {
       EXPECT_GT(rung.epoch, last);
       EXPECT_LT(rung.epoch, epochs);
@@ -39,7 +39,11 @@ TEST(HalvingRungs, AscendInsideTheTrainingAndSaveTime) {
       EXPECT_LE(halving_cost(rungs, epochs), 0.4) << epochs;
     }
   }
-  EXPECT_TRUE(halving_rungs(1).empty());
+  EXPECT_TRUE(halving_rungs(1, 0).empty());
+  EXPECT_TRUE(halving_rungs(10, 9).empty());
+  EXPECT_EQ(halving_rungs(12, 1).front().epoch, 2);
+  EXPECT_EQ(halving_rungs(12, 1).back().epoch, 6);
+  EXPECT_GT(halving_rungs(30, 10).front().epoch, 10);  // never while the rate still rises
 }
 
 TEST(HalvingCost, CountsWhatIsTrained) {

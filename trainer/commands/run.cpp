@@ -17,6 +17,8 @@
 #include "common/cli/version.h"
 #include "common/error.h"
 #include "trainer/commands/choices.h"
+#include "trainer/commands/ensemble_accuracy.h"
+#include "trainer/commands/ensembles.h"
 #include "trainer/commands/outcome.h"
 #include "trainer/commands/plan.h"
 #include "trainer/commands/predictions.h"
@@ -48,6 +50,14 @@ std::vector<std::string> absolute(std::vector<std::string> paths) {
   return paths;
 }
 
+// Measures test accuracies of a stage's networks and ensembles in one pass.
+void test_stage(const StageRunner& stages, TrainedStage& stage, std::vector<Ensemble>& ensembles,
+                FeatureSource& test) {
+  EnsembleAccuracy accuracy(ensembles, stage, test.data());
+  stages.test(stage, test, accuracy.observer());
+  accuracy.finish();
+}
+
 class Run {
  public:
   Run(RunOptions options, RunData data)
@@ -69,10 +79,19 @@ class Run {
  private:
   nlohmann::json config() const;
   // Trains the choices again on train and val; their rows become the retrained networks'.
+  // Ensembles of the retrained members are added to the list.
   std::vector<NetworkRow> retrain(StageRunner& stages, Sources& sources,
-                                  std::vector<TargetChoice>& choices) const;
+                                  std::vector<TargetChoice>& choices,
+                                  std::vector<Ensemble>& ensembles) const;
   std::string summary_of(const std::vector<NetworkRow>& rows,
-                         const std::vector<TargetChoice>& choices) const;
+                         const std::vector<TargetChoice>& choices,
+                         const std::vector<Ensemble>& ensembles) const;
+  // The ensembles that a user of this run wants: of the retrained networks, where they were.
+  bool is_final(const Ensemble& ensemble) const {
+    return ensemble.stage == (options_.retrain ? "retrain" : "search");
+  }
+  void publish_ensembles(const RunDirectory& directory,
+                         const std::vector<Ensemble>& ensembles) const;
   void publish_best(const RunDirectory& directory, const std::vector<TargetChoice>& choices) const;
 
   RunOptions options_;
@@ -114,14 +133,22 @@ void Run::publish_best(const RunDirectory& directory,
 }
 
 std::vector<NetworkRow> Run::retrain(StageRunner& stages, Sources& sources,
-                                     std::vector<TargetChoice>& choices) const {
-  const auto settings = retrain_settings(choices, options_.retrain_seeds, grid_size_);
+                                     std::vector<TargetChoice>& choices,
+                                     std::vector<Ensemble>& ensembles) const {
+  auto settings = retrain_settings(choices, options_.retrain_seeds, grid_size_);
+  const auto members =
+      missing_members(ensembles, settings, grid_size_ + static_cast<int64_t>(settings.size()));
+  settings.insert(settings.end(), members.begin(), members.end());
   FeatureSource both(data_.train.joined_with(data_.val), data_.maps, sources.train->resident(),
                      sources.train->read_options());
   sources.train.reset();
   sources.val.reset();
   auto stage = stages.train("retrain", "train+val", settings, {}, both, nullptr);
-  if (sources.test) stages.test(stage, *sources.test, {});
+  std::vector<std::string> warnings;
+  auto again = retrained_ensembles(ensembles, stage, warnings, data_);
+  for (const auto& warning : warnings) log_warning(warning);
+  if (sources.test) test_stage(stages, stage, again, *sources.test);
+  ensembles.insert(ensembles.end(), again.begin(), again.end());
   auto rows = stages.export_stage(stage);
   const size_t seeds = options_.retrain_seeds.size();
   for (size_t i = 0; i < choices.size(); ++i) {
@@ -131,14 +158,33 @@ std::vector<NetworkRow> Run::retrain(StageRunner& stages, Sources& sources,
   return rows;
 }
 
+void Run::publish_ensembles(const RunDirectory& directory,
+                            const std::vector<Ensemble>& ensembles) const {
+  for (size_t t = 0; t < data_.targets.size(); ++t) {
+    const auto found = std::find_if(ensembles.begin(), ensembles.end(), [&](const Ensemble& e) {
+      return e.target == static_cast<int64_t>(t) && is_final(e);
+    });
+    if (found == ensembles.end()) {
+      log_warning("target \"" + data_.targets[t].name + "\": no ensemble is exported");
+    } else {
+      publish_ensemble(directory, *found, data_);
+    }
+  }
+  write_file_atomically(directory.file("ensembles.csv"), ensemble_table_csv(ensembles, data_));
+}
+
 std::string Run::summary_of(const std::vector<NetworkRow>& rows,
-                            const std::vector<TargetChoice>& choices) const {
+                            const std::vector<TargetChoice>& choices,
+                            const std::vector<Ensemble>& ensembles) const {
   std::vector<SummaryLine> lines;
   const bool chosen = options_.select == Selection::kVal || options_.retrain;
   if (chosen) {
     for (const auto& choice : choices) lines.push_back(summarize(choice.rows));
   } else {
     for (const auto& networks : all_settings(rows)) lines.push_back(summarize(networks));
+  }
+  for (const auto& ensemble : ensembles) {
+    if (is_final(ensemble)) lines.push_back(summarize(ensemble, data_));
   }
   if (lines.empty()) return "";
   const char* title = options_.select == Selection::kVal
@@ -159,22 +205,28 @@ int Run::execute() {
   auto sources = make_sources(data_, options_.memory, compute_.device);
   StageRunner stages(options_, data_, compute_, directory);
   std::vector<NetworkRow> rows;
+  std::vector<Ensemble> ensembles;
   {
     auto stage = stages.train("search", "train", settings_, rungs_of(options_), *sources.train,
                               sources.val.get());
-    if (sources.test && !options_.retrain) stages.test(stage, *sources.test, {});
+    if (options_.ensemble > 0) {
+      ensembles = choose_ensembles(stage, stages, *sources.val, data_, options_.ensemble);
+    }
+    if (sources.test && !options_.retrain) test_stage(stages, stage, ensembles, *sources.test);
     rows = stages.export_stage(stage);
   }
   auto [choices, warnings] = choose_per_method(rows, data_.target_names(), options_.select);
   for (const auto& warning : warnings) log_warning(warning);
   if (options_.retrain && !choices.empty()) {
-    const auto retrained = retrain(stages, sources, choices);
+    const auto retrained = retrain(stages, sources, choices, ensembles);
     rows.insert(rows.end(), retrained.begin(), retrained.end());
   }
   publish_best(directory, choices);
   write_predictions(directory, data_, choices, options_.schedule.batch_size, compute_);
 
-  const std::string summary = summary_of(rows, choices);
+  if (options_.ensemble > 0) publish_ensembles(directory, ensembles);
+
+  const std::string summary = summary_of(rows, choices, ensembles);
   write_file_atomically(directory.file("summary.txt"), summary);
   write_file_atomically(directory.file("networks.csv"), network_table_csv(rows));
   log_info(concat(rows.size(), rows.size() == 1 ? " network in " : " networks in ",

@@ -19,6 +19,7 @@ namespace {
 
 constexpr int64_t kMostEpochs = 1'000'000;
 constexpr int64_t kMostModules = 64;  // per block
+constexpr int64_t kMostMembers = 1000;
 
 // Options as they are typed; lists are split later, so that errors can name them.
 struct Texts {
@@ -29,7 +30,7 @@ struct Texts {
   std::string learning_rate = "1e-3", head_scale = "1", weight_decay = "0.05";
   std::string label_smoothing = "0", seed = "0";
   std::string data_seed = "0", epochs = "100", warmup_epochs = "10", batch_size = "32";
-  std::string search = "grid", retrain = "none", retrain_seeds = "0,1,2";
+  std::string search = "grid", retrain = "none", retrain_seeds = "0,1,2", ensemble = "0";
   std::string preset, select;
   std::string precision = "auto", threads = "0", memory, time_limit;
 };
@@ -97,6 +98,10 @@ void add_selection_options(po::options_description& group, Texts& t) {
       "none | train+val: train the best setting of each target and method again on both, and test "
       "only that");
   add(group, "retrain-seeds", t.retrain_seeds, "LIST", "seeds of the retrained networks");
+  add(group, "ensemble", t.ensemble, "M",
+      "networks of any method whose mean of probabilities answers together, per target, chosen on "
+      "val one after the other; one may be chosen again; 0: none. With --retrain they are "
+      "trained again as well, each with its own setting and seed");
 }
 
 void add_machine_options(po::options_description& group, Texts& t, RunOptions& options) {
@@ -297,6 +302,16 @@ void parse_selection(const Texts& t, RunOptions& options) {
       fail_usage("--search halving chooses, --select last does not: drop one of them");
     }
   }
+  options.ensemble = parse_integer("--ensemble", t.ensemble);
+  if (options.ensemble < 0 || options.ensemble > kMostMembers) {
+    fail_usage("--ensemble: ", options.ensemble, " is not in 0..", kMostMembers);
+  }
+  if (options.ensemble > 0) {
+    if (!has_val(options)) fail_usage("--ensemble", kNeedsVal);
+    if (options.select == Selection::kLast) {
+      fail_usage("--ensemble chooses, --select last does not: drop one of them");
+    }
+  }
   if (t.retrain != "none" && t.retrain != "train+val") {
     fail_usage("--retrain: \"", t.retrain, "\" is neither none nor train+val");
   }
@@ -350,7 +365,7 @@ std::optional<RunOptions> parse_run_options(const std::vector<std::string>& argu
 
 std::vector<Rung> rungs_of(const RunOptions& options) {
   if (options.search.kind != SearchKind::kHalving) return {};
-  return halving_rungs(options.schedule.epochs);
+  return halving_rungs(options.schedule.epochs, options.schedule.warmup_epochs);
 }
 
 nlohmann::json resolved_options(const RunOptions& options) {
@@ -384,6 +399,7 @@ nlohmann::json resolved_options(const RunOptions& options) {
           {"select", options.select == Selection::kVal ? "val" : "last"},
           {"retrain", options.retrain ? "train+val" : "none"},
           {"retrain_seeds", options.retrain ? options.retrain_seeds : std::vector<int64_t>{}},
+          {"ensemble", options.ensemble},
           {"precision", to_string(options.precision)}};
 }
 

@@ -33,6 +33,7 @@ struct RunOptions {
   Selection select = Selection::kVal;
   bool retrain = false;  // --retrain train+val
   std::vector<int64_t> retrain_seeds;
+  int64_t ensemble = 0;  // members; 0: none
 
   std::string device = "auto";
   Precision precision = Precision::kFloat32;

@@ -63,8 +63,8 @@ std::string describe(const Setting& setting) {
 
 SummaryLine summarize(const std::vector<NetworkRow>& rows) {
   const auto& first = rows.front();
-  SummaryLine line{first.target, first.setting, first.train_data, 0,          first.parameters,
-                   kUnmeasured,  kUnmeasured,   kUnmeasured,      kUnmeasured};
+  SummaryLine line{first.target, first.setting, first.train_data, 0,           first.parameters,
+                   kUnmeasured,  kUnmeasured,   kUnmeasured,      kUnmeasured, {}};
   std::vector<double> val;
   std::vector<double> test;
   for (const auto& row : rows) {
@@ -86,7 +86,8 @@ std::string summary_text(const std::vector<SummaryLine>& lines) {
   std::vector<std::vector<std::string>> table = {
       {"target", "setting", "seeds", "parameters", "trained on", "val %", "test %"}};
   for (const auto& line : lines) {
-    table.push_back({line.target, describe(line.setting), std::to_string(line.networks),
+    table.push_back({line.target, line.name.empty() ? describe(line.setting) : line.name,
+                     line.networks == 0 ? "-" : std::to_string(line.networks),
                      std::to_string(line.parameters), line.train_data,
                      with_spread(line.val_mean, line.val_std),
                      with_spread(line.test_mean, line.test_std)});

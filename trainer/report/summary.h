@@ -12,10 +12,11 @@ struct SummaryLine {
   std::string target;
   Setting setting;
   std::string train_data;
-  int64_t networks = 0;  // seeds that ended well
+  int64_t networks = 0;  // seeds that ended well; 0: not a matter of seeds
   int64_t parameters = 0;
   double val_mean = 0, val_std = 0;    // percent; NaN: unmeasured or one seed only
   double test_mean = 0, test_std = 0;  // percent
+  std::string name;                    // instead of the setting, for what has none
 };
 
 // Means over the seeds of the setting that rows of equal settings share.

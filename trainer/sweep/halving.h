@@ -14,8 +14,9 @@ struct Rung {
   double keep = 1;    // part of the settings under way that goes on
 };
 
-// The rungs of a training of `epochs` epochs, ascending; none where it is too short for any.
-std::vector<Rung> halving_rungs(int64_t epochs);
+// The rungs of a training of `epochs` epochs, `warmup_epochs` of them with a rising learning rate,
+// ascending and after the warm-up; none where it is too short for any.
+std::vector<Rung> halving_rungs(int64_t epochs, int64_t warmup_epochs);
 
 // Part of the full grid's epochs that is trained with these rungs, for many settings.
 double halving_cost(const std::vector<Rung>& rungs, int64_t epochs);
