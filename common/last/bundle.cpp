@@ -52,6 +52,7 @@ void save_bundle(const std::string& path, const Bundle& bundle) {
 
 Bundle load_bundle(const std::string& path) {
   const SafetensorsFile file(path);
+  file.require_checksum();
   const auto& metadata = file.metadata();
   const auto format = metadata.find("format");
   if (format == metadata.end() || format->second != kFormat) return {{load_network(path)}};

@@ -22,6 +22,7 @@ void save_network(const std::string& path, const NetworkFile& network) {
 
 NetworkFile load_network(const std::string& path) {
   const SafetensorsFile file(path);
+  file.require_checksum();
   const auto& metadata = file.metadata();
   const auto format = metadata.find("format");
   if (format == metadata.end() || format->second != kFormat || metadata.count("last") == 0) {

@@ -47,6 +47,8 @@ json parse_strict(std::string_view text, const std::string& path) {
     // not its what(), which quotes the file's bytes
     fail("\"", path, "\": the header is not valid JSON at its byte ", error.byte,
          "; is this a safetensors file?");
+  } catch (const json::out_of_range&) {
+    fail("\"", path, "\": the header holds a number that is too large");
   }
 }
 

@@ -6,7 +6,9 @@
 #include <nlohmann/json.hpp>
 
 #include "common/error.h"
+#include "common/io/checksum.h"
 #include "common/io/file.h"
+#include "common/tensor_file/file_checksum.h"
 #include "common/tensor_file/safetensors.h"
 
 namespace last {
@@ -32,7 +34,11 @@ std::vector<Item> in_file_order(const std::map<std::string, at::Tensor>& tensors
 std::string make_header(const std::vector<Item>& items,
                         const std::map<std::string, std::string>& metadata) {
   nlohmann::ordered_json header = nlohmann::ordered_json::object();
-  if (!metadata.empty()) header["__metadata__"] = metadata;
+  header["__metadata__"][kChecksumKey] = checksum_digits(0);
+  for (const auto& [key, text] : metadata) {
+    if (key == kChecksumKey) fail("metadata can't be called ", kChecksumKey);
+    header["__metadata__"][key] = text;
+  }
   uint64_t offset = 0;
   for (const auto& [name, tensor] : items) {
     const uint64_t end = offset + tensor.nbytes();
@@ -57,14 +63,21 @@ void write_safetensors(const std::string& path, const std::map<std::string, at::
   try {
     uint8_t length[8];
     for (size_t i = 0; i < 8; ++i) length[i] = static_cast<uint8_t>(header.size() >> 8 * i);
-    file.write_at(length, 8, 0);
-    file.write_at(header.data(), header.size(), 8);
-    uint64_t offset = 8 + header.size();
+    uint64_t offset = 0;
+    uint32_t crc = 0;
+    const auto append = [&](const void* data, size_t size) {
+      file.write_at(data, size, offset);
+      crc = crc32c(data, size, crc);
+      offset += size;
+    };
+    append(length, sizeof length);
+    append(header.data(), header.size());
     for (const auto& [name, tensor] : items) {
       const at::Tensor bytes = tensor.to(c10::Device(c10::kCPU)).contiguous();
-      file.write_at(bytes.const_data_ptr(), bytes.nbytes(), offset);
-      offset += bytes.nbytes();
+      append(bytes.const_data_ptr(), bytes.nbytes());
     }
+    const std::string digits = checksum_digits(crc);
+    file.write_at(digits.data(), digits.size(), checksum_offset());
     file.sync();
     file.close();
   } catch (...) {

@@ -15,7 +15,8 @@ import pathlib
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+
+from checked_file import save_checked
 
 HOSTILE = ['</script><script>document.title="broken"</script>', '"><img src=x onerror="x()">',
            "Robert'); DROP TABLE", "a,b\"c", "{{DATA}}", "<!--", "über 猫 \u2028", " ", "&lt;b&gt;"]
@@ -73,7 +74,7 @@ def save_network(path, setting, target, names, classes, index):
                     layers=list(range(DEPTH + 1)), norm_eps=1e-6)
     about = dict(network=config, backbone=backbone, classes=classes, target=target,
                  class_names=names, features={"store": "fp16"}, training={"network": index})
-    save_file(tensors, str(path), metadata={"format": "last-network-1", "last": json.dumps(about)})
+    save_checked(tensors, path, metadata={"format": "last-network-1", "last": json.dumps(about)})
 
 
 def make_row(rng, index, setting, seed, target, options, stage="search"):

@@ -15,6 +15,7 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from checked_file import save_checked
 from fake_run import make_run
 from paths import ROOT, shared, tool
 from tiny_stores import TINY, draw_images, extract
@@ -89,7 +90,7 @@ def trainers_logits(network, folder):
 def test_torch_logits_equal_the_trainers(tmp_path, name):
     tensors, about = random_network(OPTIONS[name], seed=sorted(OPTIONS).index(name))
     path = tmp_path / "network.safetensors"
-    save_file(tensors, str(path), {"format": "last-network-1", "last": json.dumps(about)})
+    save_checked(tensors, path, {"format": "last-network-1", "last": json.dumps(about)})
     features = features_file(tmp_path)
     network = last_torch.load(path)
     with torch.no_grad():
@@ -109,8 +110,8 @@ def test_an_ensemble_is_the_mean_of_probabilities(tmp_path):
                 tensors[f"networks.{j}.{key}"] = torch.ones(DIM)
         networks.append(about)
     path = tmp_path / "ensemble.safetensors"
-    save_file(tensors, str(path),
-              {"format": "last-ensemble-1", "last": json.dumps({"networks": networks})})
+    save_checked(tensors, path,
+                 {"format": "last-ensemble-1", "last": json.dumps({"networks": networks})})
     features = features_file(tmp_path)
     ensemble = last_torch.load(path)
     assert ensemble.layers == [0, 2, 4]

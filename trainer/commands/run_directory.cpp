@@ -11,33 +11,43 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Creates the folders before the lock inside them is taken.
+void create_folder(const std::string& path) {
+  try {
+    fs::create_directories(path);
+  } catch (const fs::filesystem_error& error) {
+    fail("can't create the folder \"", path, "\": ", error.code().message());
+  }
+}
+
+// Creates the directory before the lock inside it is taken. The lock is the first thing in it: a
+// directory with one is ours, however early a run was killed.
 std::string prepared(const std::string& path) {
   try {
     if (fs::exists(path) && !fs::exists(path + "/config.json") && !fs::is_empty(path) &&
         !fs::exists(path + "/.lock")) {
       fail("--run \"", path, "\" is not empty and holds no earlier run; name another directory");
     }
-    fs::create_directories(path + "/checkpoints");
-    fs::create_directories(path + "/networks");
   } catch (const fs::filesystem_error& error) {
-    fail("can't create the run directory \"", path, "\": ", error.code().message());
+    fail("can't look into the run directory \"", path, "\": ", error.code().message());
   }
+  create_folder(path);
   return path;
 }
 
 nlohmann::json parse_config(const std::string& path) {
-  try {
-    return nlohmann::json::parse(read_text_file(path));
-  } catch (const nlohmann::json::exception& error) {
-    fail("\"", path, "\" is damaged (", error.what(), "); delete the run directory");
+  const auto config = nlohmann::json::parse(read_text_file(path), nullptr, false);
+  if (!config.is_object()) {
+    fail("\"", path, "\" is damaged: it is not JSON; delete the run directory");
   }
+  return config;
 }
 
 }  // namespace
 
 RunDirectory::RunDirectory(const std::string& path, const nlohmann::json& config)
     : path_(prepared(path)), lock_(path + "/.lock") {
+  create_folder(file("checkpoints"));
+  create_folder(file("networks"));
   const std::string config_file = file("config.json");
   if (!fs::exists(config_file)) {
     write_file_atomically(config_file, config.dump(2) + "\n");

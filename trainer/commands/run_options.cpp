@@ -33,6 +33,7 @@ struct Texts {
   std::string search = "grid", retrain = "none", retrain_seeds = "0,1,2", ensemble = "0";
   std::string preset, select;
   std::string precision = "auto", threads = "0", memory, time_limit;
+  std::string checkpoint_every = "30s";
 };
 
 void add(po::options_description& group, const char* name, std::string& text, const char* unit,
@@ -115,6 +116,8 @@ void add_machine_options(po::options_description& group, Texts& t, RunOptions& o
       "(default: half of what is free)");
   add(group, "time-limit", t.time_limit, "DURATION",
       "stop, resumable, after this time (90s, 30m, 2h)");
+  add(group, "checkpoint-every", t.checkpoint_every, "DURATION",
+      "save the training's state after this time, or more seldom where saving takes long");
   group.add_options()("dry-run", po::bool_switch(&options.dry_run),
                       "show what would be trained and what it costs, and write nothing");
 }
@@ -357,6 +360,7 @@ std::optional<RunOptions> parse_run_options(const std::vector<std::string>& argu
   options.precision = parse_precision(texts.precision);
   options.threads = parse_integer("--threads", texts.threads);
   if (!texts.memory.empty()) options.memory = parse_size("--memory", texts.memory);
+  options.checkpoint_every = parse_duration("--checkpoint-every", texts.checkpoint_every);
   if (!texts.time_limit.empty()) {
     options.time_limit = parse_duration("--time-limit", texts.time_limit);
   }

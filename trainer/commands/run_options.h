@@ -40,6 +40,7 @@ struct RunOptions {
   int64_t threads = 0;
   std::optional<int64_t> memory;  // bytes; default: half of what is free
   std::optional<double> time_limit;
+  double checkpoint_every = 0;  // seconds
   bool dry_run = false;
 };
 

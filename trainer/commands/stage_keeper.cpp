@@ -14,13 +14,12 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr double kSecondsBetweenCheckpoints = 30;
-
 }  // namespace
 
 StageKeeper::StageKeeper(std::string checkpoint, std::vector<Bank>& banks, MetricsLog& log,
                          int64_t batches, const Schedule& schedule, const StagePosition& start,
-                         const std::string& label, Stopper& stopper, const RunData& data)
+                         const std::string& label, Stopper& stopper, const RunData& data,
+                         double seconds_between_saves)
     : checkpoint_(std::move(checkpoint)),
       banks_(banks),
       stopper_(stopper),
@@ -30,7 +29,8 @@ StageKeeper::StageKeeper(std::string checkpoint, std::vector<Bank>& banks, Metri
       schedule_(schedule),
       progress_(label, "steps", batches * schedule.epochs, steps(start)),
       saved_(Clock::now()),
-      seconds_to_next_save_(kSecondsBetweenCheckpoints) {}
+      seconds_between_saves_(seconds_between_saves),
+      seconds_to_next_save_(seconds_between_saves) {}
 
 StageObserver StageKeeper::observer() {
   return {[this](const StagePosition& position) { on_step(position); },
@@ -71,10 +71,12 @@ void StageKeeper::on_epoch(const StagePosition& position) {
 void StageKeeper::save(const StagePosition& position) {
   const auto start = Clock::now();
   save_checkpoint(checkpoint_, banks_, position,
-                  {{"metrics_bytes", log_.bytes()}, {"stopped", stopper_.state()}});
+                  {{"metrics_bytes", log_.position().bytes},
+                   {"metrics_crc32c", log_.position().crc32c},
+                   {"stopped", stopper_.state()}});
   saved_ = Clock::now();
   // Large banks take long to write: never more than a twentieth of the time.
-  seconds_to_next_save_ = std::max(kSecondsBetweenCheckpoints, 20 * seconds_since(start));
+  seconds_to_next_save_ = std::max(seconds_between_saves_, 20 * seconds_since(start));
 }
 
 }  // namespace last

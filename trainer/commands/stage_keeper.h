@@ -19,7 +19,7 @@ class StageKeeper {
   // `batches` per epoch; what it refers to must outlive it.
   StageKeeper(std::string checkpoint, std::vector<Bank>& banks, MetricsLog& log, int64_t batches,
               const Schedule& schedule, const StagePosition& start, const std::string& label,
-              Stopper& stopper, const RunData& data);
+              Stopper& stopper, const RunData& data, double seconds_between_saves);
 
   StageObserver observer();
 
@@ -39,6 +39,7 @@ class StageKeeper {
   Progress progress_;
   std::string note_;
   std::chrono::steady_clock::time_point saved_;
+  double seconds_between_saves_;
   double seconds_to_next_save_;
 };
 

@@ -9,7 +9,6 @@
 #include "common/error.h"
 #include "trainer/commands/outcome.h"
 #include "trainer/commands/stage_keeper.h"
-#include "trainer/report/metrics_log.h"
 #include "trainer/training/checkpoint.h"
 
 namespace last {
@@ -36,24 +35,29 @@ void StageRunner::train_from_checkpoint(TrainedStage& stage, const std::vector<S
   StagePosition position;
   if (const auto restored = load_checkpoint(checkpoint, stage.banks)) {
     position = restored->position;
-    metrics_bytes_ = restored->extra.at("metrics_bytes").get<uint64_t>();
+    metrics_ = {restored->extra.at("metrics_bytes").get<uint64_t>(),
+                restored->extra.at("metrics_crc32c").get<uint32_t>()};
     stopper.restore(restored->extra.at("stopped"), settings);
     log_info(
         concat(stage.name, ": going on after epoch ", position.epoch, " of ", schedule.epochs));
   }
-  if (position.epoch == schedule.epochs) return;
+  const std::string metrics = directory_.file("metrics.jsonl");
+  if (position.epoch == schedule.epochs) {
+    MetricsLog::check(metrics, metrics_);  // what follows belongs to the next stage
+    return;
+  }
   load_resident(train);
   if (val != nullptr) load_resident(*val);
-  MetricsLog log(directory_.file("metrics.jsonl"), metrics_bytes_);
+  MetricsLog log(metrics, metrics_);
   StageKeeper keeper(checkpoint, stage.banks, log, batches_per_epoch(train.data(), schedule),
-                     schedule, position, stage.name, stopper, data_);
+                     schedule, position, stage.name, stopper, data_, options_.checkpoint_every);
   auto observer = keeper.observer();
   observer.on_epoch = [&stage, on_epoch = observer.on_epoch](const StagePosition& reached) {
     on_epoch(reached);
     stage.board->follow();
   };
   train_stage(stage.banks, train, val, schedule, position, compute_.device, observer);
-  metrics_bytes_ = log.bytes();
+  metrics_ = log.position();
 }
 
 TrainedStage StageRunner::train(const std::string& name, const std::string& train_data,

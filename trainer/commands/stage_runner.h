@@ -8,6 +8,7 @@
 #include "trainer/commands/run_data.h"
 #include "trainer/commands/run_directory.h"
 #include "trainer/commands/run_options.h"
+#include "trainer/report/metrics_log.h"
 #include "trainer/report/network_table.h"
 #include "trainer/report/tensorboard/tensorboard_log.h"
 #include "trainer/training/bank.h"
@@ -55,7 +56,7 @@ class StageRunner {
   const RunData& data_;
   const ComputeOptions& compute_;
   const RunDirectory& directory_;
-  uint64_t metrics_bytes_ = 0;  // length of metrics.jsonl up to the stages that are done
+  MetricsLog::Position metrics_;  // of metrics.jsonl up to the stages that are done
 };
 
 }  // namespace last

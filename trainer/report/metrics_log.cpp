@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "common/error.h"
+#include "common/io/checksum.h"
 #include "trainer/training/json_number.h"
 #include "trainer/training/schedule.h"
 
@@ -14,15 +15,30 @@ namespace {
 
 constexpr auto number = json_number<nlohmann::ordered_json>;
 
+void check_start(const File& file, const MetricsLog::Position& start) {
+  if (file.size() < start.bytes) {
+    fail("\"", file.path(), "\" has ", file.size(), " bytes, but the checkpoint beside it counts ",
+         start.bytes, "; delete the run directory and start again");
+  }
+  std::string kept(start.bytes, '\0');
+  file.read_at(kept.data(), kept.size(), 0);
+  if (crc32c(kept.data(), kept.size()) != start.crc32c) {
+    fail("\"", file.path(), "\" is damaged: its first ", start.bytes,
+         " bytes are not those that the checkpoint beside it was saved with; delete the run "
+         "directory and start again");
+  }
+}
+
 }  // namespace
 
-MetricsLog::MetricsLog(const std::string& path, uint64_t bytes) : bytes_(bytes) {
+void MetricsLog::check(const std::string& path, const Position& start) {
+  check_start(File::open_read(path), start);
+}
+
+MetricsLog::MetricsLog(const std::string& path, const Position& start) : position_(start) {
   file_ = std::filesystem::exists(path) ? File::open_read_write(path) : File::create(path);
-  if (file_.size() < bytes) {
-    fail("\"", path, "\" has ", file_.size(), " bytes, but the checkpoint beside it counts ", bytes,
-         "; delete the run directory and start again");
-  }
-  if (::ftruncate(file_.descriptor(), static_cast<off_t>(bytes)) != 0) {
+  check_start(file_, start);
+  if (::ftruncate(file_.descriptor(), static_cast<off_t>(start.bytes)) != 0) {
     fail_errno(concat("can't cut \"", path, "\""));
   }
 }
@@ -46,9 +62,10 @@ void MetricsLog::append_epoch(const std::vector<Bank>& banks, int64_t epoch, int
       lines += line.dump() + "\n";
     }
   }
-  file_.write_at(lines.data(), lines.size(), bytes_);
+  file_.write_at(lines.data(), lines.size(), position_.bytes);
   file_.sync();
-  bytes_ += lines.size();
+  position_.bytes += lines.size();
+  position_.crc32c = crc32c(lines.data(), lines.size(), position_.crc32c);
 }
 
 }  // namespace last

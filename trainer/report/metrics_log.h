@@ -13,17 +13,26 @@ namespace last {
 // length that its checkpoint remembers, so that no epoch stands in it twice.
 class MetricsLog {
  public:
-  // Opens or creates the file and cuts it to `bytes`; a shorter file is an Error.
-  MetricsLog(const std::string& path, uint64_t bytes);
+  // How far the file is known to be right.
+  struct Position {
+    uint64_t bytes = 0;
+    uint32_t crc32c = 0;  // of these bytes
+  };
+
+  // Opens or creates the file and cuts it to `start`; a shorter file, or one with other bytes up to
+  // there, is an Error.
+  MetricsLog(const std::string& path, const Position& start);
+  // The same Errors; the file is left as it is.
+  static void check(const std::string& path, const Position& start);
 
   // One line per network of the banks; `epoch` counts from 1. Synced when it returns.
   void append_epoch(const std::vector<Bank>& banks, int64_t epoch, int64_t epochs,
                     int64_t warmup_epochs);
-  uint64_t bytes() const { return bytes_; }
+  const Position& position() const { return position_; }
 
  private:
   File file_;
-  uint64_t bytes_;
+  Position position_;
 };
 
 }  // namespace last

@@ -101,6 +101,7 @@ std::optional<RestoredCheckpoint> load_checkpoint(const std::string& path,
                                                   std::vector<Bank>& banks) {
   if (!std::filesystem::exists(path)) return std::nullopt;
   const SafetensorsFile file(path);
+  file.require_checksum();
   try {
     const auto state = nlohmann::json::parse(file.metadata().at("state"));
     const auto& states = state.at("banks");

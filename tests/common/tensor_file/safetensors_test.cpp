@@ -11,6 +11,7 @@
 
 #include "common/error.h"
 #include "common/io/file.h"
+#include "tests/damage.h"
 
 namespace last {
 namespace {
@@ -46,22 +47,24 @@ class SafetensorsTest : public testing::Test {
   std::filesystem::path folder_;
 };
 
-// The bytes that the safetensors package 0.8 writes for the same tensors.
+// The bytes that the safetensors package 0.8 writes for the same tensors and metadata. The checksum
+// is that of the bit-by-bit definition (RFC 3720) in Python, over the file with zeros in its place.
 TEST_F(SafetensorsTest, WritesTheBytesOfThePackage) {
   write_safetensors(path("a.safetensors"),
                     {{"b", at::ones({2}, c10::ScalarType::Byte)},
                      {"c", at::arange(2, c10::ScalarType::Float)},
                      {"a", at::ones({1}, c10::ScalarType::Byte)}},
                     {{"k", "v"}});
-  const std::string header =
-      R"({"__metadata__":{"k":"v"},"c":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},)"
-      R"("a":{"dtype":"U8","shape":[1],"data_offsets":[8,9]},)"
-      R"("b":{"dtype":"U8","shape":[2],"data_offsets":[9,11]}})";
+  const std::string header = R"({"__metadata__":{"crc32c":"00000000","k":"v"},)"
+                             R"("c":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},)"
+                             R"("a":{"dtype":"U8","shape":[1],"data_offsets":[8,9]},)"
+                             R"("b":{"dtype":"U8","shape":[2],"data_offsets":[9,11]}})";
   const size_t padded = (header.size() + 7) / 8 * 8;
   std::string expected(8, '\0');
   expected[0] = static_cast<char>(padded);
   expected += header + std::string(padded - header.size(), ' ');
   expected += std::string("\0\0\0\0\0\0\x80\x3f\x01\x01\x01", 11);
+  expected.replace(expected.find("00000000"), 8, "c8cf54c7");
   EXPECT_EQ(read_text_file(path("a.safetensors")), expected);
 }
 
@@ -112,6 +115,39 @@ TEST_F(SafetensorsTest, ErrorsNameTensorExpectedAndFound) {
   expect("{", 0, "not valid JSON");
   expect("[]", 0, "doesn't start with {");
   expect(R"({"a":{"b":{"c":{"d":{"e":{}}}}}})", 0, "nested deeper");
+}
+
+TEST_F(SafetensorsTest, TheChecksumIsNoMetadata) {
+  write_safetensors(path("a.safetensors"), {{"x", at::ones({2})}}, {{"a", "b"}});
+  const SafetensorsFile file(path("a.safetensors"));
+  EXPECT_EQ(file.metadata(), (std::map<std::string, std::string>{{"a", "b"}}));
+  file.require_checksum();
+  EXPECT_THROW(write_safetensors(path("b.safetensors"), {}, {{"crc32c", "00000000"}}), Error);
+}
+
+TEST_F(SafetensorsTest, DamageOfAFileOfOursIsFound) {
+  const std::string file = path("a.safetensors");
+  write_safetensors(
+      file,
+      {{"x", at::arange(40, c10::ScalarType::Float)}, {"y", at::ones({3}, c10::ScalarType::Byte)}},
+      {{"format", "example"}});
+  for_each_damage(
+      read_text_file(file), 500, 50, [&](const std::string& bytes, const std::string& what) {
+        overwrite(file, bytes);
+        try {
+          SafetensorsFile(file).require_checksum();
+          ADD_FAILURE() << what;
+        } catch (const Error& error) {
+          EXPECT_NE(std::string(error.what()).find(file), std::string::npos) << error.what();
+        }
+      });
+}
+
+TEST_F(SafetensorsTest, FilesOfOthersNeedNoChecksum) {
+  const std::string header = R"({"x":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})";
+  const SafetensorsFile file(write(header, 8, header.size()));
+  EXPECT_EQ(file.shape("x"), std::vector<int64_t>{2});
+  EXPECT_THROW(file.require_checksum(), Error);
 }
 
 TEST_F(SafetensorsTest, NothingIsLeftOfAFileThatCantBeWritten) {

@@ -1,0 +1,117 @@
+// Damage of the files from which a training is resumed.
+
+#include <filesystem>
+#include <unistd.h>
+
+#include <ATen/ops/ones.h>
+#include <ATen/ops/zeros.h>
+#include <gtest/gtest.h>
+
+#include "common/error.h"
+#include "common/io/file.h"
+#include "tests/damage.h"
+#include "trainer/commands/run_directory.h"
+#include "trainer/report/metrics_log.h"
+#include "trainer/sweep/grid.h"
+#include "trainer/training/checkpoint.h"
+
+namespace last {
+namespace {
+
+constexpr int kFlips = 500;
+constexpr int kTruncations = 50;
+
+std::vector<Bank> example_banks() {
+  BackboneInfo backbone;
+  backbone.depth = 2;
+  backbone.dim = 8;
+  backbone.tokens = 5;
+  backbone.prefix_tokens = 1;
+  backbone.has_cls_token = true;
+  backbone.grid_height = backbone.grid_width = 2;
+  backbone.layers = {0, 1, 2};
+  backbone.norm_weight = at::ones({8});
+  backbone.norm_bias = at::zeros({8});
+  SearchSpace space;
+  space.methods = {Method::kLast, Method::kLinear};
+  space.ranks = {2};
+  space.seeds = {0, 1};
+  return make_banks(make_grid(space, 1), {{"label", 3, {}}}, backbone, ComputeOptions());
+}
+
+class RunDamage : public testing::Test {
+ protected:
+  RunDamage() : folder_(testing::TempDir() + "/run_damage." + std::to_string(::getpid())) {
+    std::filesystem::create_directories(folder_);
+  }
+  ~RunDamage() override { std::filesystem::remove_all(folder_); }
+
+  // What `action` does not refuse must be harmless.
+  template <class Action, class Harmless>
+  void expect_found_or_harmless(const std::string& path, const Action& action,
+                                const Harmless& harmless) const {
+    int found = 0;
+    for_each_damage(read_text_file(path), kFlips, kTruncations,
+                    [&](const std::string& bytes, const std::string& what) {
+                      overwrite(path, bytes);
+                      try {
+                        action();
+                        EXPECT_TRUE(harmless(bytes)) << what;
+                      } catch (const Error& error) {
+                        ++found;
+                        EXPECT_NE(std::string(error.what()).find(folder_), std::string::npos)
+                            << what << ": " << error.what();
+                      }
+                    });
+    EXPECT_GT(found, kFlips / 4);
+  }
+
+  std::string folder_;
+};
+
+TEST_F(RunDamage, OfACheckpointIsFound) {
+  const std::string path = folder_ + "/search.safetensors";
+  auto banks = example_banks();
+  save_checkpoint(path, banks, {3, 1}, {{"metrics_bytes", 0}});
+  expect_found_or_harmless(
+      path, [&] { load_checkpoint(path, banks); }, [](const std::string&) { return false; });
+}
+
+TEST_F(RunDamage, OfTheMetricsIsFoundUpToWhereTheyCount) {
+  const std::string path = folder_ + "/metrics.jsonl";
+  const auto banks = example_banks();
+  MetricsLog::Position counted;
+  {
+    MetricsLog log(path, {});
+    log.append_epoch(banks, 1, 4, 1);
+    log.append_epoch(banks, 2, 4, 1);
+    counted = log.position();
+    log.append_epoch(banks, 3, 4, 1);  // after the checkpoint: will be written again
+  }
+  const std::string start = read_text_file(path).substr(0, counted.bytes);
+  expect_found_or_harmless(
+      path, [&] { MetricsLog(path, counted); },
+      [&](const std::string& bytes) {
+        return bytes.substr(0, counted.bytes) == start && read_text_file(path) == start;
+      });
+}
+
+TEST_F(RunDamage, OfTheConfigurationIsFoundOrHarmless) {
+  const nlohmann::json config = {
+      {"program", "trainer 0.1.0"},
+      {"options", {{"rank", {4, 8}}, {"learning_rate", {1e-3}}, {"epochs", 4}}},
+      {"data", {{"train", {{"content_sha256", std::string(64, 'a')}, {"images", 96}}}}},
+      {"features", {{"layers", {0, 1, 2}}}},
+      {"machine", {{"threads", 2}, {"train", {"train.h5"}}}}};
+  { const RunDirectory directory(folder_, config); }
+  // The rest is for the record, and not read.
+  const auto harmless = [&](const std::string& bytes) {
+    const auto read = nlohmann::json::parse(bytes);
+    return read.at("options") == config.at("options") && read.at("data") == config.at("data");
+  };
+  expect_found_or_harmless(
+      folder_ + "/config.json", [&] { RunDirectory(folder_, config); }, harmless);
+}
+
+}  // namespace
+}  // namespace last
