@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Configures and builds the programs: build/bin/extractor and build/bin/trainer.
 #
-#   scripts/build.sh [--tests] [--build-dir DIR] [CMAKE OPTION..]
+#   scripts/build.sh [--tests | --target NAME] [--build-dir DIR] [CMAKE OPTION..]
 #
 #   --tests          also the unit tests and benchmarks
+#   --target NAME    only this target
 #   --build-dir DIR  default: build in the repository
 #   CMAKE OPTION     e.g. -DLAST_TORCH_DIR=/opt/libtorch or -DLAST_WERROR=ON
 #
@@ -22,6 +23,11 @@ while [[ $# -gt 0 ]]; do
     --tests)
       targets=(all)
       cmake_options+=(-DLAST_BUILD_TESTS=ON -DLAST_BUILD_BENCHMARKS=ON)
+      ;;
+    --target)
+      [[ $# -ge 2 ]] || usage_error "--target needs a name"
+      targets=("$2")
+      shift
       ;;
     --build-dir)
       [[ $# -ge 2 ]] || usage_error "--build-dir needs a folder"

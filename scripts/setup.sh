@@ -22,7 +22,7 @@ readonly build_packages=(
   libboost-program-options-dev libhdf5-dev libisal-dev libjpeg-dev libopencv-dev libpng-dev
   libssl-dev nlohmann-json3-dev)
 readonly test_packages=(
-  clang-format clang-tidy hdf5-tools libbenchmark-dev libgtest-dev shellcheck)
+  clang clang-format clang-tidy hdf5-tools libbenchmark-dev libgtest-dev shellcheck)
 # Only save time: where they can't be had, the setup goes on without them.
 readonly optional_packages=(ccache git)
 
@@ -108,6 +108,20 @@ install_system_packages() {
     apt_install "${missing[@]}" || die "apt-get could not install: ${missing[*]}"
   fi
   install_optional_packages
+  if [[ $level == full ]]; then
+    install_fuzzer
+  fi
+}
+
+# clang's fuzzer and sanitizers are in a package that is named after its version, or in clang's own.
+install_fuzzer() {
+  local package
+  command -v clang >/dev/null || return 0
+  package=libclang-rt-$(clang -dumpversion | cut -d . -f 1)-dev
+  if [[ -n $(missing_packages "$package") ]] && may_be_root &&
+    apt-cache show "$package" >/dev/null 2>&1; then
+    apt_install "$package" || say "Going on without $package: scripts/test.sh --fuzz needs it"
+  fi
 }
 
 make_venv() {

@@ -2,12 +2,14 @@
 # Everything that a change must pass: formatting, a build without warnings, unit tests, and the
 # comparison of both programs with Python peers.
 #
-#   scripts/test.sh [--unit] [--interop] [--sanitize] [--tsan]
+#   scripts/test.sh [--unit] [--interop] [--sanitize] [--tsan] [--fuzz]
 #
 #   --unit      formatting, build, unit tests
 #   --interop   build, comparisons with timm, transformers, h5py and PIL, tests of the scripts
 #   --sanitize  unit tests with address and undefined-behaviour sanitizers, in build-sanitize
 #   --tsan      tests of queues, readers and writers with the thread sanitizer, in build-tsan
+#   --fuzz      every reader of files from outside, with libFuzzer and the same sanitizers, in
+#               build-fuzz: FUZZ_SECONDS each (20), from tests/fuzz/corpus
 #   default     --unit --interop
 #
 # Parts are run one after the other; the first that fails ends the script.
@@ -20,7 +22,7 @@ parse_parts() {
   parts=()
   for argument in "$@"; do
     case $argument in
-      --unit | --interop | --sanitize | --tsan) parts+=("${argument#--}") ;;
+      --unit | --interop | --sanitize | --tsan | --fuzz) parts+=("${argument#--}") ;;
       --help | -h) show_help && exit 0 ;;
       *) usage_error "unknown option $argument" ;;
     esac
@@ -95,6 +97,33 @@ run_tsan() {
     ctest --test-dir "$build" --output-on-failure -R "^($(IFS='|' && echo "${thread_tests[*]}"))\$")
 }
 
+# What is found lies in build-fuzz/found; once fixed, it belongs into tests/fuzz/corpus/TARGET.
+fuzz_target() {
+  local target=$1 work=$root/build-fuzz/work/$1 log=$root/build-fuzz/work/$1.log
+  mkdir -p "$work" "$root/build-fuzz/found"
+  if ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+    "$root/build-fuzz/bin/fuzz_$target" "-max_total_time=${FUZZ_SECONDS:-20}" -max_len=8192 \
+    -timeout=25 -rss_limit_mb=2048 -print_final_stats=1 \
+    "-artifact_prefix=$root/build-fuzz/found/$target-" \
+    "$work" "$root/tests/fuzz/corpus/$target" >"$log" 2>&1; then
+    say "fuzz_$target: $(sed -n 's/^stat::number_of_executed_units: *//p' "$log") inputs"
+  else
+    tail -n 40 "$log" >&2
+    die "fuzz_$target failed; its input is in build-fuzz/found"
+  fi
+}
+
+run_fuzz() {
+  local targets=("$root"/tests/fuzz/corpus/*/)
+  CC=clang CXX=clang++ "$root/scripts/build.sh" --build-dir "$root/build-fuzz" \
+    --target last_fuzz_targets -DLAST_BUILD_TESTS=ON -DLAST_FUZZ=ON \
+    "-DLAST_SANITIZE=address;undefined;fuzzer-no-link" -DCMAKE_CXX_FLAGS_RELEASE="-O1 -g1"
+  say "Fuzzing ${#targets[@]} targets for ${FUZZ_SECONDS:-20} s each"
+  export -f fuzz_target say die
+  export root
+  basename -a "${targets[@]}" | xargs -P "$(nproc)" -I '{}' bash -euo pipefail -c 'fuzz_target {}'
+}
+
 run_interop() {
   if ! wants unit; then
     "$root/scripts/build.sh" --tests -DLAST_WERROR=ON
@@ -105,7 +134,7 @@ run_interop() {
 
 parse_parts "$@"
 "$root/scripts/setup.sh" --full
-for part in unit sanitize tsan interop; do
+for part in unit sanitize tsan fuzz interop; do
   if wants "$part"; then
     "run_$part"
   fi
