@@ -20,7 +20,7 @@ readonly python=$venv/bin/python
 readonly build_packages=(
   ca-certificates cmake g++ ninja-build python3 python3-venv
   libboost-program-options-dev libhdf5-dev libisal-dev libjpeg-dev libopencv-dev libpng-dev
-  libssl-dev nlohmann-json3-dev)
+  libssl-dev libzip-dev nlohmann-json3-dev)
 readonly test_packages=(
   clang clang-format clang-tidy hdf5-tools libbenchmark-dev libgtest-dev shellcheck)
 # Only save time: where they can't be had, the setup goes on without them.

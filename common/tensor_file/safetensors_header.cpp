@@ -111,22 +111,6 @@ class EntryParser {
   const json& value_;
 };
 
-// Bytes of the tensor; nothing where they don't fit into 64 bits. Zeros in the shape don't hide an
-// overflow of the others, from which strides are computed.
-std::optional<uint64_t> checked_bytes(const std::vector<int64_t>& shape, uint64_t element_size) {
-  uint64_t product = element_size;
-  bool empty = false;
-  for (const int64_t size : shape) {
-    if (size == 0) {
-      empty = true;
-    } else if (__builtin_mul_overflow(product, static_cast<uint64_t>(size), &product) ||
-               product > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) {
-      return std::nullopt;
-    }
-  }
-  return empty ? 0 : product;
-}
-
 SafetensorsEntry parse_entry(const std::string& place, const json& value, uint64_t data_start,
                              uint64_t data_size) {
   const EntryParser parser(place, value);
@@ -138,7 +122,7 @@ SafetensorsEntry parse_entry(const std::string& place, const json& value, uint64
     fail(place, ": data_offsets [", begin, ", ", end, "] are outside the file's ", data_size,
          " bytes of data (a truncated file?)");
   }
-  const auto bytes = checked_bytes(entry.shape, c10::elementSize(entry.dtype));
+  const auto bytes = checked_tensor_bytes(entry.shape, c10::elementSize(entry.dtype));
   if (!bytes) fail(place, ": its shape is too large");
   if (*bytes != end - begin) {
     fail(place, ": ", *bytes, " bytes expected for shape ", json(entry.shape).dump(), " of ",
@@ -207,6 +191,21 @@ SafetensorsHeader parse_safetensors_header(std::span<const uint8_t> file, const 
   }
   check_coverage(header, data_start, file.size(), path);
   return header;
+}
+
+std::optional<uint64_t> checked_tensor_bytes(const std::vector<int64_t>& shape,
+                                             uint64_t element_size) {
+  uint64_t product = element_size;
+  bool empty = false;
+  for (const int64_t size : shape) {
+    if (size == 0) {
+      empty = true;
+    } else if (__builtin_mul_overflow(product, static_cast<uint64_t>(size), &product) ||
+               product > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) {
+      return std::nullopt;
+    }
+  }
+  return empty ? 0 : product;
 }
 
 size_t safetensors_dtype_rank(c10::ScalarType dtype) {

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -33,6 +34,11 @@ struct SafetensorsHeader {
 // Reads and checks the header of a whole file. Nothing in it is believed: an Error names file,
 // tensor, what was expected and what was found.
 SafetensorsHeader parse_safetensors_header(std::span<const uint8_t> file, const std::string& path);
+
+// Bytes of a tensor; nothing where they don't fit into 64 bits. Zeros in the shape don't hide an
+// overflow of the others, from which strides are computed.
+std::optional<uint64_t> checked_tensor_bytes(const std::vector<int64_t>& shape,
+                                             uint64_t element_size);
 
 // "F32" for Float, ..; an Error for types that the format or this program doesn't have.
 std::string safetensors_dtype_name(c10::ScalarType dtype);

@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "common/error.h"
+#include "common/tensor_file/npz.h"
 #include "common/tensor_file/safetensors.h"
 #include "common/tensor_file/sharded_safetensors.h"
 
@@ -15,14 +16,25 @@ bool is_pickled(const std::string& extension) {
 
 }  // namespace
 
+at::Tensor TensorSource::slice(const std::string& name, int64_t index) const {
+  const at::Tensor whole = tensor(name);
+  if (whole.dim() == 0 || index < 0 || index >= whole.size(0)) {
+    fail("\"", path(), "\": tensor ", quoted_name(name), " has no row ", index);
+  }
+  return whole.select(0, index);
+}
+
 std::unique_ptr<TensorSource> open_tensor_source(const std::string& path) {
   namespace fs = std::filesystem;
   if (fs::is_directory(path)) {
-    for (const char* name : {"model.safetensors", "model.safetensors.index.json"}) {
+    for (const char* name :
+         {"model.safetensors", "model.safetensors.index.json", "open_clip_model.safetensors"}) {
       const fs::path inside = fs::path(path) / name;
       if (fs::exists(inside)) return open_tensor_source(inside.string());
     }
-    fail("folder \"", path, "\" holds neither model.safetensors nor model.safetensors.index.json");
+    fail("folder \"", path,
+         "\" holds none of model.safetensors, model.safetensors.index.json and "
+         "open_clip_model.safetensors");
   }
   const std::string extension = fs::path(path).extension().string();
   if (is_pickled(extension)) {
@@ -30,11 +42,7 @@ std::unique_ptr<TensorSource> open_tensor_source(const std::string& path) {
          "\": pickled files can run code when they are read; "
          "scripts/convert_checkpoint.py turns them into safetensors");
   }
-  if (extension == ".npz") {
-    fail("can't read \"", path,
-         "\": NumPy archives are not supported; "
-         "scripts/convert_checkpoint.py turns them into safetensors");
-  }
+  if (extension == ".npz") return std::make_unique<NpzFile>(path);
   if (extension == ".json") return std::make_unique<ShardedSafetensors>(path);
   return std::make_unique<SafetensorsFile>(path);
 }

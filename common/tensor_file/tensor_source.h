@@ -25,15 +25,17 @@ class TensorSource {
   // On the CPU, contiguous, read-only by contract; it stays valid when the source is gone. An
   // unknown name is an Error.
   virtual at::Tensor tensor(const std::string& name) const = 0;
+  // Row `index` of the first dimension; where the format allows it, nothing else is read.
+  virtual at::Tensor slice(const std::string& name, int64_t index) const;
   virtual const std::map<std::string, std::string>& metadata() const = 0;
   // SHA-256 of the file, hexadecimal; for a file of several parts, of the index and the parts'
   // digests in order.
   virtual std::string sha256() const = 0;
 };
 
-// Opens `path` by what it is: NAME.safetensors, NAME.safetensors.index.json, or a folder that holds
-// model.safetensors or model.safetensors.index.json. A pickled file (.pth, .pt, .bin) is an Error
-// that names the script which converts it.
+// Opens `path` by what it is: NAME.safetensors, NAME.safetensors.index.json, NAME.npz, or a folder
+// that holds model.safetensors, model.safetensors.index.json or open_clip_model.safetensors. A
+// pickled file (.pth, .pt, .bin) is an Error that names the script which converts it.
 std::unique_ptr<TensorSource> open_tensor_source(const std::string& path);
 
 }  // namespace last
