@@ -3,35 +3,46 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "extractor/backbone/vit_config.h"
 
 namespace last {
 
-// What a source (a file beside the weights, a checkpoint family, a model's name) knows about a
-// model beyond the shapes of its tensors.
+// What a source (the command line, a file beside the weights, a checkpoint family, a model's name)
+// knows about a model beyond the shapes of its tensors.
 struct ArchitectureHints {
   std::string source;          // for people: "config.json"
   std::optional<int64_t> dim;  // to notice a file that belongs to another model
   std::optional<int64_t> heads;
-  std::optional<Activation> activation;
+  std::optional<Activation> activation;       // of plain MLPs
+  std::optional<Activation> gate_activation;  // of gated ones; SiLU where nobody knows
   std::optional<double> norm_eps;
+  std::optional<NormPlace> norm_place;
   std::optional<PosEmbedMode> pos_embed;
+  std::optional<RopeConfig> rope;
   std::optional<std::array<int64_t, 2>> image;  // height, width it was made for
   std::optional<std::array<double, 3>> mean;
   std::optional<std::array<double, 3>> std;
+  // Of these ("activation", ..): what the source says is usual, but not certain.
+  std::set<std::string> assumed;
 };
 
 // Attention heads of the published models of this size; nothing for others. `gated`: SwiGLU.
 std::optional<int64_t> known_heads(int64_t dim, int64_t depth, bool gated);
 
+// Whether the name can be one of timm's ViTs ("vit_base_patch16_224", "eva02_..", ..).
+bool is_timm_name(const std::string& name);
+
 // What a timm architecture name ("vit_base_patch16_clip_quickgelu_224") says about a model; nothing
-// but the source for names that say nothing special.
+// but the source for names that say nothing special. An Error for architectures that have the
+// tensors of a plain ViT but compute something else.
 ArchitectureHints hints_of_timm_name(const std::string& name);
 
-// Hints from config.json and preprocessor_config.json beside `weights` (timm's and transformers'
-// layouts); without such files all empty. A file that isn't JSON is an Error.
+// Hints from config.json, open_clip_config.json and preprocessor_config.json beside `weights`
+// (timm's, transformers' and open_clip's layouts); without such files all empty. A file that isn't
+// JSON is an Error.
 ArchitectureHints read_sidecar_files(const std::string& weights);
 
 }  // namespace last

@@ -1,5 +1,7 @@
 #include "extractor/backbone/block.h"
 
+#include <utility>
+
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/layer_norm.h>
 #include <ATen/ops/linear.h>
@@ -31,36 +33,34 @@ at::Tensor activate(at::Tensor x, Activation activation) {
   fail("unknown activation");
 }
 
-NormWeights moved(const NormWeights& norm, c10::Device device) {
-  return {norm.weight.to(device), norm.bias.to(device)};
-}
-
-LinearWeights moved(const LinearWeights& linear, c10::Device device, c10::ScalarType dtype) {
-  LinearWeights result{linear.weight.to(device, dtype).contiguous(), {}};
-  if (linear.bias.defined()) result.bias = linear.bias.to(device, dtype);
-  return result;
-}
-
 }  // namespace
 
 at::Tensor layer_norm(const at::Tensor& x, const NormWeights& norm, double eps) {
   return at::layer_norm(x, {x.size(-1)}, norm.weight, norm.bias, eps);
 }
 
-Block::Block(const VitConfig& config, const BlockWeights& weights, c10::Device device,
-             c10::ScalarType precision)
-    : weights_{moved(weights.norm1, device),           moved(weights.qkv, device, precision),
-               moved(weights.proj, device, precision), moved(weights.norm2, device),
-               moved(weights.fc1, device, precision),  moved(weights.fc2, device, precision)},
+Block::Block(const VitConfig& config, BlockWeights weights, RopeTables rope)
+    : weights_(std::move(weights)),
+      rope_(std::move(rope)),
+      rope_kind_(config.rope.kind),
       heads_(config.heads),
       mlp_(config.mlp),
       activation_(config.activation),
-      norm_eps_(config.norm_eps),
-      precision_(precision) {}
+      norm_place_(config.norm_place),
+      norm_eps_(config.norm_eps) {}
 
 void Block::forward(at::Tensor& x) const {
-  x.add_(attention(layer_norm(x, weights_.norm1, norm_eps_).to(precision_)));
-  x.add_(mlp(layer_norm(x, weights_.norm2, norm_eps_).to(precision_)));
+  const c10::ScalarType precision = weights_.qkv.weight.scalar_type();
+  if (norm_place_ == NormPlace::kBefore) {
+    x.add_(attention(layer_norm(x, weights_.norm1, norm_eps_).to(precision)));
+    x.add_(mlp(layer_norm(x, weights_.norm2, norm_eps_).to(precision)));
+  } else {
+    const auto norm = [&](const at::Tensor& y, const NormWeights& weights) {
+      return layer_norm(y.to(c10::ScalarType::Float), weights, norm_eps_);
+    };
+    x.add_(norm(attention(x.to(precision)), weights_.norm1));
+    x.add_(norm(mlp(x.to(precision)), weights_.norm2));
+  }
 }
 
 at::Tensor Block::attention(const at::Tensor& x) const {
@@ -69,18 +69,31 @@ at::Tensor Block::attention(const at::Tensor& x) const {
   const at::Tensor qkv = apply(weights_.qkv, x)
                              .view({batch, tokens, 3, heads_, dim / heads_})
                              .permute({2, 0, 3, 1, 4});
+  at::Tensor q = qkv.select(0, 0), k = qkv.select(0, 1);
+  if (rope_kind_ != RopeKind::kNone) {
+    q = rotate_patches(q, rope_, rope_kind_);
+    k = rotate_patches(k, rope_, rope_kind_);
+  }
   // softmax(q k^T / sqrt(D / heads)) v
-  const at::Tensor mixed =
-      at::scaled_dot_product_attention(qkv.select(0, 0), qkv.select(0, 1), qkv.select(0, 2));
-  return apply(weights_.proj, mixed.transpose(1, 2).reshape({batch, tokens, dim}));
+  const at::Tensor mixed = at::scaled_dot_product_attention(q, k, qkv.select(0, 2));
+  return apply(weights_.proj, inner_norm(mixed.transpose(1, 2).reshape({batch, tokens, dim}),
+                                         weights_.attention_norm));
 }
 
 at::Tensor Block::mlp(const at::Tensor& x) const {
+  return apply(weights_.fc2, inner_norm(mlp_hidden(x), weights_.mlp_norm));
+}
+
+at::Tensor Block::mlp_hidden(const at::Tensor& x) const {
   const at::Tensor hidden = apply(weights_.fc1, x);
-  if (mlp_ == Mlp::kPlain) return apply(weights_.fc2, activate(hidden, activation_));
+  if (mlp_ == Mlp::kPlain) return activate(hidden, activation_);
   const int64_t half = hidden.size(-1) / 2;
-  const at::Tensor gate = activate(hidden.narrow(-1, 0, half), activation_);
-  return apply(weights_.fc2, gate.mul(hidden.narrow(-1, half, half)));
+  return activate(hidden.narrow(-1, 0, half), activation_).mul(hidden.narrow(-1, half, half));
+}
+
+at::Tensor Block::inner_norm(const at::Tensor& x, const NormWeights& norm) const {
+  if (!norm.defined()) return x;
+  return layer_norm(x.to(c10::ScalarType::Float), norm, norm_eps_).to(x.scalar_type());
 }
 
 }  // namespace last

@@ -1,5 +1,6 @@
 #include "extractor/backbone/load.h"
 
+#include <memory>
 #include <utility>
 
 #include <ATen/ops/ones.h>
@@ -13,9 +14,9 @@
 namespace last {
 namespace {
 
-struct Prepared {
+struct Resolved {
+  CanonicalCheckpoint checkpoint;
   ResolvedModel model;
-  VitWeights weights;
   BackboneReport report;
   std::optional<ImageStatistics> image_statistics;
 };
@@ -30,37 +31,48 @@ bool is_family(const std::string& name) {
 // --model NAME: a family as it is; with a timm architecture's name the family is still recognised.
 std::string wanted_family(const std::string& model) {
   if (model == "auto" || is_family(model)) return model;
-  if (model.starts_with("vit_") || model.starts_with("deit") || model.starts_with("flexivit_")) {
-    return "auto";
-  }
+  if (is_timm_name(model)) return "auto";
   std::string names;
   for (const Family& family : families()) names += concat(", ", family.name);
   fail_usage("--model ", model, ": auto", names,
              " or a timm name like vit_base_patch16_224 expected");
 }
 
-Prepared prepare(const TensorSource& source, const BackboneOptions& options) {
-  Prepared prepared;
-  prepared.report.path = source.path();
-  RecognisedCheckpoint recognised =
-      recognise_checkpoint(read_state_dict(source), wanted_family(options.model), source.path());
-  prepared.report.family = recognised.family;
-  prepared.report.prefix = recognised.prefix;
-  prepared.report.ignored = recognised.checkpoint.ignored;
-  const ArchitectureHints sidecar = read_sidecar_files(options.weights);
+// What the files beside the weights state, else what the family's published models have.
+std::optional<ImageStatistics> find_statistics(const ArchitectureHints& sidecar,
+                                               const ArchitectureHints& family) {
   if (sidecar.mean && sidecar.std) {
-    prepared.image_statistics = {sidecar.source, *sidecar.mean, *sidecar.std};
+    return ImageStatistics{sidecar.source, true, *sidecar.mean, *sidecar.std};
   }
-  prepared.model = resolve_model(recognised.checkpoint, options, sidecar, prepared.report);
-  prepared.weights = prepare_weights(recognised.checkpoint, prepared.model, source.path());
-  if (!prepared.weights.norm.defined()) {
-    const int64_t dim = prepared.model.config.dim;
-    prepared.weights.norm = {at::ones({dim}, c10::ScalarType::Float),
-                             at::zeros({dim}, c10::ScalarType::Float)};
-    prepared.report.notes.push_back(
-        "the checkpoint has no final norm; one of weight 1 and bias 0 is recorded");
+  if (family.mean && family.std) {
+    return ImageStatistics{family.source, false, *family.mean, *family.std};
   }
-  return prepared;
+  return std::nullopt;
+}
+
+Resolved resolve(const std::shared_ptr<const TensorSource>& source,
+                 const BackboneOptions& options) {
+  Resolved resolved;
+  resolved.report.path = source->path();
+  RecognisedCheckpoint recognised =
+      recognise_checkpoint(read_state_dict(source), wanted_family(options.model), source->path());
+  resolved.report.family = recognised.family;
+  resolved.report.prefix = recognised.prefix;
+  resolved.report.ignored = recognised.checkpoint.ignored;
+  const ArchitectureHints sidecar = read_sidecar_files(options.weights);
+  resolved.image_statistics = find_statistics(sidecar, recognised.checkpoint.hints);
+  resolved.model = resolve_model(recognised.checkpoint, options, sidecar, resolved.report);
+  resolved.checkpoint = std::move(recognised.checkpoint);
+  return resolved;
+}
+
+Decision statistics_decision(const std::optional<ImageStatistics>& statistics, bool mean) {
+  const std::string what = mean ? "mean" : "std";
+  if (!statistics) {
+    return {what, std::array<double, 3>{0.5, 0.5, 0.5}, "nothing states it", "--" + what, true};
+  }
+  return {what, mean ? statistics->mean : statistics->std, statistics->source, "--" + what,
+          !statistics->is_stated};
 }
 
 }  // namespace
@@ -86,30 +98,35 @@ BackboneInfo Backbone::info(std::vector<int64_t> layers) const {
 
 Backbone load_backbone(const BackboneOptions& options, c10::Device device,
                        c10::ScalarType precision) {
-  const auto source = open_tensor_source(options.weights);
-  Prepared prepared = prepare(*source, options);
-  for (const Decision& decision : prepared.report.decisions) {
+  const std::shared_ptr<const TensorSource> source = open_tensor_source(options.weights);
+  Resolved resolved = resolve(source, options);
+  for (const Decision& decision : resolved.report.decisions) {
     if (decision.value.is_null()) {
       fail("\"", source->path(), "\": the ", decision.what, " can't be told: ", decision.source,
            "; say it with ", decision.option);
     }
   }
-  return {Vit(prepared.model.config, prepared.weights, device, precision),
-          NormWeights{prepared.weights.norm.weight.clone(), prepared.weights.norm.bias.clone()},
-          source->sha256(), std::move(prepared.report), prepared.image_statistics};
+  VitWeights weights =
+      prepare_weights(resolved.checkpoint, resolved.model, source->path(), device, precision);
+  NormWeights norm = std::move(weights.norm);
+  if (!norm.defined()) {
+    const int64_t dim = resolved.model.config.dim;
+    norm = {at::ones({dim}, c10::ScalarType::Float), at::zeros({dim}, c10::ScalarType::Float)};
+    resolved.report.notes.push_back(
+        "the checkpoint has no final norm; one of weight 1 and bias 0 is recorded");
+  }
+  return {Vit(resolved.model.config, std::move(weights)), std::move(norm), source->sha256(),
+          std::move(resolved.report), resolved.image_statistics};
 }
 
 nlohmann::json describe_backbone(const BackboneOptions& options) {
-  const auto source = open_tensor_source(options.weights);
-  const Prepared prepared = prepare(*source, options);
-  nlohmann::json result = prepared.report.to_json();
-  result["mean"] = nullptr;
-  result["std"] = nullptr;
-  if (prepared.image_statistics) {
-    result["mean"] = prepared.image_statistics->mean;
-    result["std"] = prepared.image_statistics->std;
+  const std::shared_ptr<const TensorSource> source = open_tensor_source(options.weights);
+  Resolved resolved = resolve(source, options);
+  check_weights(resolved.checkpoint, resolved.model, source->path());
+  for (const bool mean : {true, false}) {
+    resolved.report.decisions.push_back(statistics_decision(resolved.image_statistics, mean));
   }
-  return result;
+  return resolved.report.to_json();
 }
 
 }  // namespace last

@@ -14,10 +14,10 @@
 
 namespace last {
 
-// Mean and standard deviation per channel (of images in 0..1) that the files beside the weights
-// state.
+// Mean and standard deviation per channel (of images in 0..1) that the model was trained with.
 struct ImageStatistics {
-  std::string source;  // "config.json"
+  std::string source;  // "config.json", or a family
+  bool is_stated;      // by a file beside the weights; else it is what the family usually has
   std::array<double, 3> mean;
   std::array<double, 3> std;
 };
@@ -27,7 +27,7 @@ struct Backbone {
   NormWeights norm;  // fp32 on the CPU
   std::string weights_sha256;
   BackboneReport report;
-  std::optional<ImageStatistics> image_statistics;  // nothing: the files beside it don't tell
+  std::optional<ImageStatistics> image_statistics;  // nothing: neither files nor family tell
 
   // What the feature store has to know, for the given layers.
   BackboneInfo info(std::vector<int64_t> layers) const;
@@ -40,8 +40,8 @@ Backbone load_backbone(const BackboneOptions& options, c10::Device device,
 
 // What was recognised, as `extractor model` prints it: {"path", "family", "prefix", "config",
 // "decided": [{"what", "value", "source", "assumed", "option"}], "undecided": [{"what", "reason",
-// "option"}], "ignored": [{"name", "reason"}], "notes", "mean", "std"}. Only an undecided model is
-// no Error here; all other defects are.
+// "option"}], "ignored": [{"name", "reason"}], "notes"}. The tensors' numbers are not read. Only an
+// undecided model is no Error here; all other defects are.
 nlohmann::json describe_backbone(const BackboneOptions& options);
 
 }  // namespace last

@@ -2,6 +2,7 @@
 
 #include <map>
 #include <optional>
+#include <utility>
 
 #include "common/error.h"
 #include "common/tensor_file/safetensors_header.h"
@@ -10,14 +11,30 @@ namespace last {
 namespace {
 
 // In the order in which they are preferred where a file has several.
-constexpr const char* kWrappers[] = {"model.",   "state_dict.",
-                                     "module.",  "model_ema.",
-                                     "teacher.", "backbone.",
-                                     "encoder.", "visual.",
-                                     "trunk.",   "vit.",
-                                     "deit.",    "vision_model.",
-                                     "dinov2.",  "dinov2_with_registers."};
+constexpr const char* kWrappers[] = {"model.",      "state_dict.",
+                                     "module.",     "model_ema.",
+                                     "teacher.",    "backbone.",
+                                     "encoder.",    "visual.",
+                                     "trunk.",      "vit.",
+                                     "deit.",       "vision_model.",
+                                     "dinov2.",     "dinov2_with_registers.",
+                                     "opt/target/", "params/",
+                                     "img/"};
 constexpr int kMaxWrappers = 4;
+
+// Names that tell what a file holds instead of a ViT.
+constexpr std::pair<const char*, const char*> kOthers[] = {
+    {"conv_root/kernel", "a ViT on top of a ResNet, not a plain ViT"},
+    {"relative_position_bias_table",
+     "a model with relative positions (Swin, BEiT), not a plain ViT"},
+    {"layer1.0.conv1.weight", "a ResNet, not a ViT"},
+    {"stages.0.blocks.0.", "a convolutional network, not a ViT"},
+    {"features.0.", "a convolutional network, not a ViT"},
+    {"lora_A.", "a LoRA adapter; the model that it belongs to has to be merged with it first"},
+    {"text_model.", "the text model of CLIP or SigLIP; the vision model is needed"},
+    {"token_embedding.weight", "the text model of CLIP; the vision model is needed"},
+    {"word_embeddings.weight", "a language model, not a ViT"},
+};
 
 struct Found {
   const Family* family;
@@ -25,17 +42,44 @@ struct Found {
   StateDict tensors;
 };
 
+// The family that lacks only one of its marks, with the name that may be meant.
+struct Guess {
+  const Family* family = nullptr;
+  std::string missing;  // with prefix
+  std::string nearest;  // in the file; may be empty
+};
+
+void consider(const Family& family, const StateDict& tensors, const std::string& prefix,
+              Guess& guess) {
+  if (family.applies != nullptr && !family.applies(tensors)) return;
+  std::vector<std::string> missing;
+  for (const std::string& mark : family.marks) {
+    if (tensors.count(mark) == 0) missing.push_back(mark);
+  }
+  if (missing.size() != 1) return;
+  std::vector<std::string> names;
+  for (const auto& [name, entry] : tensors) {
+    if (!is_canonical_name(name)) names.push_back(name);
+  }
+  const std::string nearest = nearest_name(missing.front(), names);
+  if (nearest.empty() && (guess.family != nullptr || family.marks.size() < 2)) return;
+  if (!guess.nearest.empty()) return;
+  guess = {&family, prefix + missing.front(),
+           nearest.empty() ? nearest : tensors.at(nearest).origin};
+}
+
 std::optional<Found> find_family(const StateDict& tensors, const std::string& wanted,
-                                 const std::string& prefix, int depth) {
+                                 const std::string& prefix, int depth, Guess& guess) {
   for (const Family& family : families()) {
     if (wanted != "auto" && wanted != family.name) continue;
     if (family.recognises(tensors)) return Found{&family, prefix, tensors};
+    consider(family, tensors, prefix, guess);
   }
   if (depth == kMaxWrappers) return std::nullopt;
   for (const char* wrapper : kWrappers) {
     const StateDict inside = below_prefix(tensors, wrapper);
     if (inside.empty()) continue;
-    if (auto found = find_family(inside, wanted, prefix + wrapper, depth + 1)) return found;
+    if (auto found = find_family(inside, wanted, prefix + wrapper, depth + 1, guess)) return found;
   }
   return std::nullopt;
 }
@@ -56,24 +100,46 @@ std::string first_names(const StateDict& tensors) {
   return names.empty() ? "none" : names;
 }
 
+[[noreturn]] void refuse(const StateDict& tensors, const std::string& family,
+                         const std::string& path, const Guess& guess) {
+  for (const auto& [mark, what] : kOthers) {
+    for (const auto& [name, entry] : tensors) {
+      if (name.find(mark) == std::string::npos) continue;
+      fail("\"", path, "\" holds ", what, " (tensor ", quoted_name(name), ")");
+    }
+  }
+  const std::string what =
+      concat("\"", path, "\" is no checkpoint of a ViT ",
+             family == "auto" ? "that this program knows" : "of family " + family);
+  if (guess.family != nullptr) {
+    fail(what, ": for family ", guess.family->name, " the tensor ", guess.missing, " is missing",
+         guess.nearest.empty() ? "" : "; the nearest name is " + quoted_name(guess.nearest));
+  }
+  fail(what, " (known families: ", known_families(), "); its tensors: ", first_names(tensors));
+}
+
 }  // namespace
 
 RecognisedCheckpoint recognise_checkpoint(const StateDict& tensors, const std::string& family,
                                           const std::string& path) {
-  auto found = find_family(tensors, family, "", 0);
-  if (!found) {
-    fail("\"", path, "\" is no checkpoint of a ViT ",
-         family == "auto" ? "that this program knows" : "of family " + family,
-         " (known families: ", known_families(), "); its tensors: ", first_names(tensors));
-  }
+  Guess guess;
+  auto found = find_family(tensors, family, "", 0, guess);
+  if (!found) refuse(tensors, family, path, guess);
   RecognisedCheckpoint result;
   result.family = found->family->description;
   result.prefix = found->prefix;
-  result.checkpoint = found->family->convert(std::move(found->tensors));
+  try {
+    result.checkpoint = found->family->convert(std::move(found->tensors));
+  } catch (const Error& error) {
+    fail("\"", path, "\": ", error.what());
+  }
+  if (found->family->look_around != nullptr) {
+    found->family->look_around(tensors, result.checkpoint.hints);
+  }
   // A text model beside the vision model has hundreds: one line for each first part of the names.
   std::map<std::string, int> outside;
   for (const auto& [name, entry] : tensors) {
-    if (!name.starts_with(found->prefix)) ++outside[name.substr(0, name.find('.'))];
+    if (!name.starts_with(found->prefix)) ++outside[name.substr(0, name.find_first_of("./"))];
   }
   for (const auto& [part, count] : outside) {
     result.checkpoint.ignored.push_back(

@@ -15,8 +15,10 @@ struct BackboneOptions {
   std::string model = "auto";  // --model: auto, a family, or a timm architecture's name
   int64_t heads = 0;           // --heads, 0: auto
   std::string activation = "auto";
+  double norm_eps = 0;  // --norm-eps, 0: auto
   std::string pos_embed = "auto";
-  int64_t image_height = 0;  // pixels; 0: the size that the model was made for
+  std::string patch_size = "auto";  // --patch-size: auto, N or WxH; resamples the patch embedding
+  int64_t image_height = 0;         // pixels; 0: the size that the model was made for
   int64_t image_width = 0;
 };
 
@@ -29,7 +31,9 @@ struct PositionLayout {
 
 struct ResolvedModel {
   VitConfig config;
-  PositionLayout positions;
+  PositionLayout positions;         // all 0 without pos_embed
+  int64_t stored_patch_height = 0;  // of the checkpoint's patch embedding
+  int64_t stored_patch_width = 0;
 };
 
 // Puts the shapes of the tensors and the hints together, those of the command line first, then

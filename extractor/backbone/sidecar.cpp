@@ -62,15 +62,24 @@ std::optional<Activation> hidden_activation(const json& object) {
                                : "";
   if (name == "gelu") return Activation::kGelu;
   if (name == "gelu_pytorch_tanh" || name == "gelu_new") return Activation::kGeluTanh;
+  if (name == "silu") return Activation::kSilu;
   if (name == "quick_gelu") return Activation::kQuickGelu;
   return std::nullopt;
 }
 
+// Weights that were trained with QuickGELU are also published under the name of a model with GELU,
+// with a note.
+bool is_noted_as_quick_gelu(const json& pretrained) {
+  const auto notes = pretrained.find("notes");
+  if (notes == pretrained.end()) return false;
+  const std::string text = notes->dump();
+  return text.find("QuickGELU") != std::string::npos || text.find("quickgelu") != std::string::npos;
+}
+
 void read_timm(const json& config, ArchitectureHints& hints) {
   const std::string architecture = config["architecture"].get<std::string>();
-  const std::string source = hints.source;
   hints = hints_of_timm_name(architecture);
-  hints.source = source;
+  hints.source = concat("config.json, ", architecture);
   const json arguments = member(config, "model_args");
   const json pretrained = member(config, "pretrained_cfg");
   hints.dim = number<int64_t>(config, "num_features");
@@ -79,6 +88,11 @@ void read_timm(const json& config, ArchitectureHints& hints) {
   if (!hints.image) hints.image = image_size(pretrained, "input_size");
   hints.mean = triple(pretrained, "mean");
   hints.std = triple(pretrained, "std");
+  if (is_noted_as_quick_gelu(pretrained)) {
+    hints.activation = Activation::kQuickGelu;
+    hints.assumed.insert("activation");
+    hints.source += ", whose notes say that the weights were trained with QuickGELU";
+  }
 }
 
 void read_transformers(const json& config, ArchitectureHints& hints) {
@@ -88,6 +102,33 @@ void read_transformers(const json& config, ArchitectureHints& hints) {
   hints.norm_eps = number<double>(vision, "layer_norm_eps");
   hints.activation = hidden_activation(vision);
   hints.image = image_size(vision, "image_size");
+  if (config.value("model_type", "") == "dinov3_vit") {
+    hints.gate_activation = hints.activation;  // DINOv2's gate is SiLU whatever is stated
+    hints.rope = dinov3_rope();
+    hints.rope->base = number<double>(vision, "rope_theta").value_or(hints.rope->base);
+  }
+}
+
+// open_clip's {"model_cfg": {"quick_gelu", "vision_cfg": {..}}, "preprocess_cfg": {..}}
+void read_open_clip(const json& config, ArchitectureHints& hints) {
+  const json model = member(config, "model_cfg");
+  const json vision = member(model, "vision_cfg");
+  const json preprocess = member(config, "preprocess_cfg");
+  const auto tower = vision.find("timm_model_name");
+  if (tower != vision.end() && tower->is_string()) {
+    hints = hints_of_timm_name(tower->get<std::string>());
+  } else {
+    const bool quick = model.contains("quick_gelu") && model["quick_gelu"] == true;
+    hints.activation = quick ? Activation::kQuickGelu : Activation::kGelu;
+    hints.dim = number<int64_t>(vision, "width");
+    constexpr int64_t kHeadWidth = 64;  // open_clip's default
+    const int64_t head_width = number<int64_t>(vision, "head_width").value_or(kHeadWidth);
+    if (hints.dim && head_width > 0) hints.heads = *hints.dim / head_width;
+  }
+  hints.source = "open_clip_config.json";
+  hints.image = image_size(vision, "image_size");
+  hints.mean = triple(preprocess, "mean");
+  hints.std = triple(preprocess, "std");
 }
 
 }  // namespace
@@ -100,11 +141,17 @@ ArchitectureHints read_sidecar_files(const std::string& weights) {
   if (const fs::path path = folder / "config.json"; fs::exists(path)) {
     const json config = read_object(path);
     hints.source = "config.json";
-    if (config.contains("architecture") && config["architecture"].is_string()) {
+    if (config.contains("model_cfg")) {
+      read_open_clip(config, hints);
+    } else if (config.contains("architecture") && config["architecture"].is_string()) {
       read_timm(config, hints);
     } else {
       read_transformers(config, hints);
     }
+  }
+  if (const fs::path path = folder / "open_clip_config.json";
+      hints.source.empty() && fs::exists(path)) {
+    read_open_clip(read_object(path), hints);
   }
   if (const fs::path path = folder / "preprocessor_config.json"; fs::exists(path)) {
     const json config = read_object(path);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include <ATen/ops/cat.h>
 #include <ATen/ops/zeros.h>
@@ -29,41 +30,90 @@ size_t edit_distance(const std::string& a, const std::string& b) {
 // One layer and kind ("weight" or "bias"); `layer` is "blocks.0.attn.".
 void fuse_one(StateDict& tensors, const std::string& layer, const std::vector<std::string>& parts,
               const std::string& fused, const std::string& kind) {
-  std::vector<at::Tensor> rows;
+  std::vector<NamedTensor> rows;  // without a shape: absent
+  NamedTensor first;
   std::string origin;
-  int64_t count = 0;
   for (const std::string& part : parts) {
     const auto found = tensors.find(concat(layer, part, ".", kind));
     if (found == tensors.end()) {
       rows.emplace_back();
       continue;
     }
-    rows.push_back(found->second.tensor);
+    rows.push_back(found->second);
+    if (first.shape.empty()) first = found->second;
     if (rows.back().dim() == 0) fail("tensor ", found->second.origin, " has no rows");
-    count = rows.back().size(0);
     origin += (origin.empty() ? "" : ", ") + found->second.origin;
     tensors.erase(found);
   }
   if (origin.empty()) return;
-  for (at::Tensor& part : rows) {
-    if (part.defined()) continue;
+  for (NamedTensor& part : rows) {
+    if (!part.shape.empty()) continue;
     if (kind == "weight") fail("a tensor that belongs to ", origin, " is missing");
-    part = at::zeros({count}, c10::ScalarType::Float);
+    part = NamedTensor(at::zeros({first.shape.front()}, c10::ScalarType::Float), "");
   }
-  for (const at::Tensor& part : rows) {
-    if (part.sizes().slice(1) != rows.front().sizes().slice(1)) {
-      fail("tensors ", origin, " differ in shape: ", rows.front().sizes(), " and ", part.sizes());
+  NamedTensor result = first;
+  result.origin = origin;
+  result.shape.front() = 0;
+  for (const NamedTensor& part : rows) {
+    if (!std::equal(part.shape.begin() + 1, part.shape.end(), first.shape.begin() + 1,
+                    first.shape.end())) {
+      fail("tensors ", origin, " differ in shape: ", at::IntArrayRef(first.shape), " and ",
+           at::IntArrayRef(part.shape));
     }
+    result.shape.front() += part.shape.front();
   }
-  tensors[concat(layer, fused, ".", kind)] = {at::cat(rows), origin};
+  result.read_row = nullptr;
+  result.read = [rows] {
+    std::vector<at::Tensor> tensors_of_rows;
+    for (const NamedTensor& part : rows) tensors_of_rows.push_back(part.read());
+    return at::cat(tensors_of_rows);
+  };
+  tensors[concat(layer, fused, ".", kind)] = std::move(result);
+}
+
+void ignore_where(StateDict& tensors, std::vector<IgnoredTensor>& ignored, const IgnoreRules& rules,
+                  bool (*fits)(const std::string& name, const std::string& part)) {
+  for (auto entry = tensors.begin(); entry != tensors.end();) {
+    const auto rule = std::find_if(rules.begin(), rules.end(), [&](const auto& candidate) {
+      return fits(entry->first, candidate.first);
+    });
+    if (rule == rules.end()) {
+      ++entry;
+      continue;
+    }
+    ignored.push_back({entry->second.origin, rule->second});
+    entry = tensors.erase(entry);
+  }
 }
 
 }  // namespace
 
-StateDict read_state_dict(const TensorSource& source) {
+NamedTensor::NamedTensor(const at::Tensor& tensor, std::string origin_name)
+    : shape(tensor.sizes().vec()),
+      dtype(tensor.scalar_type()),
+      origin(std::move(origin_name)),
+      read([tensor] { return tensor; }) {}
+
+StateDict read_state_dict(const std::shared_ptr<const TensorSource>& source) {
   StateDict tensors;
-  for (const std::string& name : source.names()) tensors[name] = {source.tensor(name), name};
+  for (const std::string& name : source->names()) {
+    NamedTensor& tensor = tensors[name];
+    tensor.shape = source->shape(name);
+    tensor.dtype = source->dtype(name);
+    tensor.origin = name;
+    tensor.read = [source, name] { return source->tensor(name); };
+    tensor.read_row = [source, name](int64_t index) { return source->slice(name, index); };
+  }
   return tensors;
+}
+
+NamedTensor changed(const NamedTensor& tensor, std::vector<int64_t> shape,
+                    std::function<at::Tensor(const at::Tensor&)> change) {
+  NamedTensor result = tensor;
+  result.shape = std::move(shape);
+  result.read = [read = tensor.read, change = std::move(change)] { return change(read()); };
+  result.read_row = nullptr;
+  return result;
 }
 
 StateDict below_prefix(const StateDict& tensors, const std::string& prefix) {
@@ -92,17 +142,16 @@ StateDict renamed(const StateDict& tensors, const Replacements& replacements) {
 }
 
 void ignore(StateDict& tensors, std::vector<IgnoredTensor>& ignored, const IgnoreRules& rules) {
-  for (auto entry = tensors.begin(); entry != tensors.end();) {
-    const auto rule = std::find_if(rules.begin(), rules.end(), [&](const auto& candidate) {
-      return entry->first.starts_with(candidate.first);
-    });
-    if (rule == rules.end()) {
-      ++entry;
-      continue;
-    }
-    ignored.push_back({entry->second.origin, rule->second});
-    entry = tensors.erase(entry);
-  }
+  ignore_where(tensors, ignored, rules, [](const std::string& name, const std::string& part) {
+    return name.starts_with(part);
+  });
+}
+
+void ignore_endings(StateDict& tensors, std::vector<IgnoredTensor>& ignored,
+                    const IgnoreRules& rules) {
+  ignore_where(tensors, ignored, rules, [](const std::string& name, const std::string& part) {
+    return name.ends_with(part);
+  });
 }
 
 void fuse_rows(StateDict& tensors, const std::string& place, const std::vector<std::string>& parts,

@@ -1,6 +1,9 @@
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -11,9 +14,20 @@
 
 namespace last {
 
+// A tensor of a checkpoint, which is read when it is asked for: a whole model may be larger than
+// memory. What read() returns belongs to nobody else but may lie in a mapped file.
 struct NamedTensor {
-  at::Tensor tensor;
+  NamedTensor() = default;
+  NamedTensor(const at::Tensor& tensor, std::string origin_name);
+
+  std::vector<int64_t> shape;
+  c10::ScalarType dtype = c10::ScalarType::Undefined;
   std::string origin;  // its name, or their names, in the file
+  std::function<at::Tensor()> read;
+  // Row `index` of the first dimension alone; undefined where the whole has to be read for it.
+  std::function<at::Tensor(int64_t)> read_row;
+
+  int64_t dim() const { return static_cast<int64_t>(shape.size()); }
 };
 
 using StateDict = std::map<std::string, NamedTensor>;
@@ -23,7 +37,11 @@ struct IgnoredTensor {
   std::string reason;
 };
 
-StateDict read_state_dict(const TensorSource& source);
+StateDict read_state_dict(const std::shared_ptr<const TensorSource>& source);
+
+// `tensor` as `change` makes it, with the shape that it has then.
+NamedTensor changed(const NamedTensor& tensor, std::vector<int64_t> shape,
+                    std::function<at::Tensor(const at::Tensor&)> change);
 
 // The entries below `prefix`, without it.
 StateDict below_prefix(const StateDict& tensors, const std::string& prefix);
@@ -36,6 +54,10 @@ StateDict renamed(const StateDict& tensors, const Replacements& replacements);
 // Moves entries whose names start with a rule's first part to `ignored`.
 using IgnoreRules = std::vector<std::pair<std::string, std::string>>;  // prefix, reason
 void ignore(StateDict& tensors, std::vector<IgnoredTensor>& ignored, const IgnoreRules& rules);
+
+// Moves entries whose names end with a rule's first part to `ignored`.
+void ignore_endings(StateDict& tensors, std::vector<IgnoredTensor>& ignored,
+                    const IgnoreRules& rules);
 
 // Puts linear layers that read the same input together, row under row: with ".attn.", {"q", "k",
 // "v"}, "qkv" blocks.{i}.attn.{q,k,v}.{weight,bias} -> blocks.{i}.attn.qkv.{weight,bias}. Where

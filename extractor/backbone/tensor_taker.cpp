@@ -3,33 +3,37 @@
 #include <algorithm>
 #include <utility>
 
+#include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 
 #include "common/error.h"
 
 namespace last {
 
-TensorTaker::TensorTaker(const StateDict& tensors, std::string path)
-    : tensors_(tensors), path_(std::move(path)) {}
+TensorTaker::TensorTaker(const StateDict& tensors, std::string path, bool only_check)
+    : tensors_(tensors), path_(std::move(path)), only_check_(only_check) {}
 
-at::Tensor TensorTaker::take(const std::string& name, const std::vector<int64_t>& shape) {
+at::Tensor TensorTaker::take(const std::string& name, const std::vector<int64_t>& shape,
+                             c10::ScalarType dtype) {
   const auto found = tensors_.find(name);
   if (found == tensors_.end()) {
     missing_.emplace_back(name, shape);
-    return at::zeros(shape, c10::ScalarType::Float);
+    return only_check_ ? at::Tensor() : at::zeros(shape, dtype);
   }
-  const auto& [tensor, origin] = found->second;
-  if (tensor.sizes() != at::IntArrayRef(shape)) {
-    fail("\"", path_, "\": tensor ", origin, ": shape ", at::IntArrayRef(shape),
-         " expected, found ", tensor.sizes());
+  const NamedTensor& tensor = found->second;
+  if (tensor.shape != shape) {
+    fail("\"", path_, "\": tensor ", tensor.origin, ": shape ", at::IntArrayRef(shape),
+         " expected, found ", at::IntArrayRef(tensor.shape));
   }
-  if (!tensor.is_floating_point()) {
-    fail("\"", path_, "\": tensor ", origin, ": floating-point numbers expected, found ",
-         c10::toString(tensor.scalar_type()), " (a quantised checkpoint?)");
+  if (!c10::isFloatingType(tensor.dtype)) {
+    fail("\"", path_, "\": tensor ", tensor.origin, ": floating-point numbers expected, found ",
+         c10::toString(tensor.dtype), " (a quantised checkpoint?)");
   }
-  taken_.push_back(name);
-  // A copy: a run of days must not depend on pages of a file that someone may cut or replace.
-  return tensor.to(c10::ScalarType::Float, /*non_blocking=*/false, /*copy=*/true);
+  taken_.insert(name);
+  if (only_check_) return {};
+  // A copy: a run of days must not depend on pages of a file that someone may cut or replace. It is
+  // allocated before what read() may need, which leaves no holes behind.
+  return at::empty(shape, dtype).copy_(tensor.read());
 }
 
 bool TensorTaker::any_block_has(const std::string& suffix) const {
@@ -41,7 +45,7 @@ bool TensorTaker::any_block_has(const std::string& suffix) const {
 void TensorTaker::finish() const {
   std::vector<std::string> left_over;
   for (const auto& [name, entry] : tensors_) {
-    if (std::find(taken_.begin(), taken_.end(), name) == taken_.end()) left_over.push_back(name);
+    if (taken_.count(name) == 0) left_over.push_back(name);
   }
   if (!missing_.empty()) {
     const auto& [name, shape] = missing_.front();
@@ -51,8 +55,8 @@ void TensorTaker::finish() const {
   }
   if (!left_over.empty()) {
     const NamedTensor& extra = tensors_.at(left_over.front());
-    const std::string nearest = nearest_name(left_over.front(), taken_);
-    fail("\"", path_, "\": tensor ", extra.origin, " ", extra.tensor.sizes(),
+    const std::string nearest = nearest_name(left_over.front(), {taken_.begin(), taken_.end()});
+    fail("\"", path_, "\": tensor ", extra.origin, " ", at::IntArrayRef(extra.shape),
          " has no place in the ViTs that this program knows; leaving it out could change the "
          "features",
          nearest.empty() ? "" : "; the nearest known name is " + nearest);

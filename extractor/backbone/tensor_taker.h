@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,14 +14,17 @@ namespace last {
 // never asked for.
 class TensorTaker {
  public:
-  TensorTaker(const StateDict& tensors, std::string path);
+  // `only_check`: nothing is read, and what take() returns is undefined.
+  TensorTaker(const StateDict& tensors, std::string path, bool only_check);
 
-  // fp32 on the CPU. Errors: another shape, not of a floating-point type. A missing tensor is
+  // A copy on the CPU. Errors: another shape, not of a floating-point type. A missing tensor is
   // reported by finish(), when it is known which names are left over.
-  at::Tensor take(const std::string& name, const std::vector<int64_t>& shape);
+  at::Tensor take(const std::string& name, const std::vector<int64_t>& shape,
+                  c10::ScalarType dtype = c10::ScalarType::Float);
   bool has(const std::string& name) const { return tensors_.count(name) != 0; }
   // Whether any block has it: a part that only some of them have is an error, not another model.
   bool any_block_has(const std::string& suffix) const;
+  bool only_checks() const { return only_check_; }
   // An Error names the first tensor that is missing (and the nearest name left over), or else the
   // first that nobody took.
   void finish() const;
@@ -28,7 +32,8 @@ class TensorTaker {
  private:
   const StateDict& tensors_;
   std::string path_;
-  std::vector<std::string> taken_;
+  bool only_check_;
+  std::set<std::string> taken_;
   std::vector<std::pair<std::string, std::vector<int64_t>>> missing_;
 };
 

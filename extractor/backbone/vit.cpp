@@ -1,5 +1,7 @@
 #include "extractor/backbone/vit.h"
 
+#include <utility>
+
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/linear.h>
@@ -21,21 +23,14 @@ void check_layers(std::span<const int64_t> layers, int64_t depth) {
 
 }  // namespace
 
-Vit::Vit(const VitConfig& config, const VitWeights& weights, c10::Device device,
-         c10::ScalarType precision)
-    : config_(config), device_(device), precision_(precision) {
-  const at::NoGradGuard no_grad;
-  patch_embed_.weight = weights.patch_embed.weight.to(device, precision).contiguous();
-  if (weights.patch_embed.bias.defined()) {
-    patch_embed_.bias = weights.patch_embed.bias.to(device, precision);
-  }
-  prefix_ = weights.prefix.to(device);
-  positions_ = weights.positions.to(device);
-  if (weights.norm_pre.defined()) {
-    norm_pre_ = {weights.norm_pre.weight.to(device), weights.norm_pre.bias.to(device)};
-  }
-  for (const BlockWeights& block : weights.blocks) {
-    blocks_.emplace_back(config, block, device, precision);
+Vit::Vit(const VitConfig& config, VitWeights weights)
+    : config_(config),
+      patch_embed_(std::move(weights.patch_embed)),
+      prefix_(std::move(weights.prefix)),
+      positions_(std::move(weights.positions)),
+      norm_pre_(std::move(weights.norm_pre)) {
+  for (BlockWeights& block : weights.blocks) {
+    blocks_.emplace_back(config, std::move(block), weights.rope);
   }
 }
 
@@ -65,7 +60,7 @@ at::Tensor Vit::embed(const at::Tensor& images) const {
   }
   const int64_t batch = images.size(0);
   // A convolution whose stride is its kernel is a product over patches, rows of [3, height, width].
-  const at::Tensor patches = images.to(device_, precision_)
+  const at::Tensor patches = images.to(device(), patch_embed_.weight.scalar_type())
                                  .reshape({batch, 3, config_.grid_height(), config_.patch_height,
                                            config_.grid_width(), config_.patch_width})
                                  .permute({0, 2, 4, 1, 3, 5})
@@ -77,7 +72,8 @@ at::Tensor Vit::embed(const at::Tensor& images) const {
                            embedded.options().dtype(c10::ScalarType::Float));
   x.narrow(1, 0, config_.prefix_tokens).copy_(prefix_);
   at::Tensor patch_tokens = x.narrow(1, config_.prefix_tokens, config_.patches());
-  patch_tokens.copy_(embedded).add_(positions_);
+  patch_tokens.copy_(embedded);
+  if (positions_.defined()) patch_tokens.add_(positions_);
   return norm_pre_.defined() ? layer_norm(x, norm_pre_, config_.norm_eps) : x;
 }
 

@@ -15,12 +15,10 @@ namespace last {
 // A frozen ViT. Thread-safe: maps() changes nothing.
 class Vit {
  public:
-  // `precision` (Float, BFloat16 or Half) is that of the matrix products.
-  Vit(const VitConfig& config, const VitWeights& weights, c10::Device device,
-      c10::ScalarType precision);
+  Vit(const VitConfig& config, VitWeights weights);
 
   const VitConfig& config() const { return config_; }
-  c10::Device device() const { return device_; }
+  c10::Device device() const { return patch_embed_.weight.device(); }
 
   // The raw residual stream, without the final norm.
   //   images  [B, 3, H, W], normalised, any float type, any device
@@ -37,8 +35,6 @@ class Vit {
   at::Tensor embed(const at::Tensor& images) const;
 
   VitConfig config_;
-  c10::Device device_;
-  c10::ScalarType precision_;
   LinearWeights patch_embed_;
   at::Tensor prefix_;
   at::Tensor positions_;

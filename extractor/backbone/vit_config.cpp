@@ -51,7 +51,10 @@ nlohmann::json to_json(const VitConfig& config) {
           {"prefix_tokens", config.prefix_tokens},
           {"activation", to_string(config.activation)},
           {"norm_eps", config.norm_eps},
-          {"pos_embed", to_string(config.pos_embed)}};
+          {"norm_place", config.norm_place == NormPlace::kBefore ? "before" : "after"},
+          {"pos_embed", config.has_pos_embed ? nlohmann::json(to_string(config.pos_embed))
+                                             : nlohmann::json(nullptr)},
+          {"rope", to_json(config.rope)}};
 }
 
 }  // namespace last

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "extractor/backbone/position_embedding.h"
+#include "extractor/backbone/rope.h"
 
 namespace last {
 
@@ -21,9 +22,15 @@ enum class Mlp {
   kGated,  // fc2(act(a) * b), [a, b] = fc1 x (SwiGLU)
 };
 
+// Where a block's norms are.
+enum class NormPlace {
+  kBefore,  // x += attention(norm1 x);  x += mlp(norm2 x)
+  kAfter,   // x += norm1(attention(x));  x += norm2(mlp(x)), EVA-02's enormous model
+};
+
 // The shape of a ViT and the functions in it. What a checkpoint may or may not have (LayerScale,
-// biases, where position embeddings are added) is dealt with once, when weights are prepared
-// (vit_weights.h), and is no option here.
+// biases, norms inside attention and MLP, where position embeddings are added) is dealt with once,
+// when weights are prepared (vit_weights.h), and is no option here.
 struct VitConfig {
   int64_t dim = 0;
   int64_t depth = 0;
@@ -38,11 +45,15 @@ struct VitConfig {
   Mlp mlp = Mlp::kPlain;
   Activation activation = Activation::kGelu;
   double norm_eps = 1e-6;
+  NormPlace norm_place = NormPlace::kBefore;
+  bool has_pos_embed = true;  // learnt position embeddings, resampled as pos_embed says
   PosEmbedMode pos_embed = PosEmbedMode::kTimm;
+  RopeConfig rope;
 
   int64_t grid_height() const { return image_height / patch_height; }
   int64_t grid_width() const { return image_width / patch_width; }
   int64_t patches() const { return grid_height() * grid_width(); }
+  int64_t head_dim() const { return heads == 0 ? 0 : dim / heads; }
   int64_t tokens() const { return prefix_tokens + patches(); }
   // "vit 12x192, 3 heads, patch 16, 224x224"
   std::string name() const;

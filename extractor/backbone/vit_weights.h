@@ -4,6 +4,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "extractor/backbone/rope.h"
+
 namespace last {
 
 struct LinearWeights {
@@ -12,7 +14,7 @@ struct LinearWeights {
 };
 
 struct NormWeights {
-  at::Tensor weight;  // [D]
+  at::Tensor weight;  // [D]; undefined: no norm
   at::Tensor bias;    // [D]
 
   bool defined() const { return weight.defined(); }
@@ -20,22 +22,27 @@ struct NormWeights {
 
 struct BlockWeights {
   NormWeights norm1;
-  LinearWeights qkv;   // [3D, D]; rows: q, k, v, head after head inside each
-  LinearWeights proj;  // [D, D], LayerScale folded in
+  LinearWeights qkv;           // [3D, D]; rows: q, k, v, head after head inside each
+  NormWeights attention_norm;  // of what proj reads; undefined: none
+  LinearWeights proj;          // [D, D]
   NormWeights norm2;
-  LinearWeights fc1;  // [hidden, D]; of a gated MLP [2 hidden, D]
-  LinearWeights fc2;  // [D, hidden], LayerScale folded in
+  LinearWeights fc1;     // [hidden, D]; of a gated MLP [2 hidden, D]
+  NormWeights mlp_norm;  // of what fc2 reads; undefined: none
+  LinearWeights fc2;     // [D, hidden]
 };
 
-// Weights of a ViT for one image size, fp32 on the CPU. Everything in which checkpoints differ but
-// which is constant for all images is computed beforehand: z_0 = [prefix, patches + positions].
+// Weights of a ViT for one image size, on its device: those of matrix products in the precision
+// that they are computed in, everything else in fp32. Everything in which checkpoints differ but
+// which is constant for all images is computed beforehand: z_0 = [prefix, patches + positions],
+// LayerScale is part of what it scales.
 struct VitWeights {
   LinearWeights patch_embed;  // [D, 3 * patch height * patch width]
   at::Tensor prefix;          // [prefix tokens, D], with what position embedding belongs to them
-  at::Tensor positions;       // [patches, D]
-  NormWeights norm_pre;       // undefined: none
+  at::Tensor positions;       // [patches, D]; undefined: none
+  RopeTables rope;
+  NormWeights norm_pre;  // undefined: none
   std::vector<BlockWeights> blocks;
-  NormWeights norm;  // the final norm; undefined: the checkpoint has none
+  NormWeights norm;  // the final norm, on the CPU; undefined: the checkpoint has none
 };
 
 }  // namespace last

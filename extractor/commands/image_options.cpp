@@ -45,6 +45,11 @@ void ModelOptions::add(OptionParser& parser) {
           "heads", with_default(&options_.heads, "N"), "attention heads; 0: known or stated sizes")(
           "activation", with_default(&options_.activation, "NAME"),
           "auto | gelu | gelu-tanh | quick-gelu")(
+          "norm-eps", with_default(&options_.norm_eps, "X"),
+          "epsilon of the blocks' norms; 0: stated or the family's")(
+          "patch-size", with_default(&options_.patch_size, "N|WxH"),
+          "in pixels; another size than the checkpoint's resamples its patch embedding "
+          "(FlexiViT)")(
           "pos-embed", with_default(&options_.pos_embed, "NAME"),
           "how position embeddings are resampled: auto | timm | dino | transformers | big-vision");
 }
@@ -52,6 +57,9 @@ void ModelOptions::add(OptionParser& parser) {
 BackboneOptions ModelOptions::resolve() const {
   if (weights_.empty()) fail_usage("--weights FILE is missing");
   BackboneOptions options = options_;
+  if (!(options.norm_eps >= 0 && options.norm_eps < 1)) {
+    fail_usage("--norm-eps ", options.norm_eps, ": a number of at least 0 and below 1 is expected");
+  }
   options.weights = weights_;
   return options;
 }
@@ -72,9 +80,9 @@ void ImageOptions::add(OptionParser& parser) {
           "none: straight to that size; center:S: shorter side to S, then the centre")(
           "interpolation", with_default(&interpolation_, "NAME"), "bicubic | bilinear")(
           "mean", po::value(&mean_)->value_name("R,G,B"),
-          "subtracted from channels in 0..1 (default: from the files beside the weights, else "
-          "0.5)")("std", po::value(&std_)->value_name("R,G,B"),
-                  "then divided by this (default: likewise)")(
+          "subtracted from channels in 0..1 (default: from the files beside the weights, else the "
+          "family's, else 0.5)")("std", po::value(&std_)->value_name("R,G,B"),
+                                 "then divided by this (default: likewise)")(
           "max-pixels", with_default(&max_pixels_, "N"), "larger images are bad images");
 }
 
@@ -97,13 +105,17 @@ Preprocessing ImageOptions::resolve() const {
 void ImageOptions::resolve_statistics(const Backbone& backbone,
                                       Preprocessing* preprocessing) const {
   if (!mean_.empty() && !std_.empty()) return;
+  const std::string what = mean_.empty() && std_.empty() ? "mean and std"
+                           : mean_.empty()               ? "the mean"
+                                                         : "the std";
   if (!backbone.image_statistics) {
-    log_info(concat("mean and std are not stated beside the weights: taking 0.5 for ",
-                    mean_.empty() && std_.empty() ? "both"
-                    : mean_.empty()               ? "the mean"
-                                                  : "the std",
-                    " (--mean and --std change it)"));
+    log_info(concat("nothing beside the weights states ", what,
+                    ": taking 0.5 (--mean and --std change it)"));
     return;
+  }
+  if (!backbone.image_statistics->is_stated) {
+    log_info(concat("nothing beside the weights states ", what, ": taking what is usual for ",
+                    backbone.image_statistics->source, " (--mean and --std change it)"));
   }
   if (mean_.empty()) preprocessing->mean = to_float(backbone.image_statistics->mean);
   if (std_.empty()) preprocessing->std = to_float(backbone.image_statistics->std);

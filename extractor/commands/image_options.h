@@ -31,7 +31,8 @@ class ImageOptions {
   void add(OptionParser& parser);
   // All but mean and std; a UsageError where something can't be meant.
   Preprocessing resolve() const;
-  // Fills in mean and std: the option, else what lies beside the weights, else 0.5 with a notice.
+  // Fills in mean and std: the option, else what lies beside the weights, else with a notice
+  // what the family usually has, else 0.5.
   void resolve_statistics(const Backbone& backbone, Preprocessing* preprocessing) const;
 
   const std::string& images() const { return images_; }

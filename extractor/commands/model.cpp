@@ -20,6 +20,7 @@ void print_entries(const nlohmann::json& report, const char* key, const char* ti
                   : entry.contains("name") ? json_text(entry["name"])
                                            : json_text(entry));
     if (entry.contains("value")) std::cout << " = " << json_text(entry["value"]);
+    if (entry.contains("assumed") && entry["assumed"] == true) std::cout << "  ASSUMED";
     if (entry.contains("source")) std::cout << "  (" << json_text(entry["source"]) << ")";
     if (entry.contains("reason")) std::cout << ": " << json_text(entry["reason"]);
     if (entry.contains("option")) std::cout << "  [" << json_text(entry["option"]) << "]";
@@ -32,10 +33,7 @@ void print_report(const nlohmann::json& report) {
   for (const auto& item : report["config"].items()) {
     std::cout << "  " << item.key() << " = " << json_text(item.value()) << "\n";
   }
-  for (const char* key : {"mean", "std"}) {
-    if (report.contains(key)) std::cout << "  " << key << " = " << json_text(report[key]) << "\n";
-  }
-  print_entries(report, "decided", "Decided");
+  print_entries(report, "decided", "Decided (what, by what, the option that changes it)");
   print_entries(report, "undecided", "Undecided (give the option in brackets)");
   print_entries(report, "ignored", "Ignored tensors");
   print_entries(report, "notes", "Notes");

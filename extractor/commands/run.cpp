@@ -11,6 +11,7 @@
 #include "common/error.h"
 #include "extractor/commands/commands.h"
 #include "extractor/commands/dry_run.h"
+#include "extractor/commands/json_text.h"
 #include "extractor/commands/layers.h"
 #include "extractor/commands/run_options.h"
 #include "extractor/images/image_list.h"
@@ -42,6 +43,16 @@ nlohmann::json make_config(const ExtractorRunOptions& options,
             {"images", options.images.images()},
             {"device", compute.device.str()},
             {"max_pixels", options.images.max_pixels()}}}};
+}
+
+// What is only usual, and what the user may not expect.
+void print_notices(const BackboneReport& report) {
+  for (const Decision& decision : report.decisions) {
+    if (!decision.assumed) continue;
+    log_info(concat("assuming ", decision.what, " ", json_text(decision.value), ": ",
+                    decision.source, " (", decision.option, " changes it)"));
+  }
+  for (const std::string& note : report.notes) log_info(note);
 }
 
 int exit_status(const ExtractionResult& result, const ExtractorRunOptions& options,
@@ -80,6 +91,7 @@ int extractor_run(const std::vector<std::string>& arguments) {
   Preprocessing preprocessing = options.preprocessing;
   const Backbone backbone =
       load_backbone(options.model.resolve(preprocessing), compute.device, compute.precision);
+  print_notices(backbone.report);
   options.images.resolve_statistics(backbone, &preprocessing);
   const std::vector<int64_t> layers = parse_layers(options.layers, backbone.vit.config().depth);
   log_info(concat(backbone.vit.config().name(), ", ", layers.size(), " maps, ", plan.rows(),

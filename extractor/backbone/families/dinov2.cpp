@@ -5,12 +5,11 @@
 namespace last {
 namespace {
 
-bool recognises(const StateDict& tensors) {
-  if (tensors.count("patch_embed.proj.weight") == 0) return false;
+bool applies(const StateDict& tensors) {
   if (tensors.count("register_tokens") != 0) return true;
   // MAE has a mask token too, [1, 1, D of the decoder]
   const auto mask = tensors.find("mask_token");
-  return mask != tensors.end() && mask->second.tensor.dim() == 2;
+  return mask != tensors.end() && mask->second.dim() == 2;
 }
 
 // blocks.{chunk}.{i}.rest -> blocks.{i}.rest
@@ -34,6 +33,8 @@ CanonicalCheckpoint convert(StateDict tensors) {
   ignore_what_maps_do_not_need(checkpoint);
   const bool registers = checkpoint.tensors.count("reg_token") != 0;
   if (registers) fold_cls_position(checkpoint.tensors);
+  checkpoint.hints.source = "DINOv2's models";
+  set_imagenet_statistics(checkpoint.hints);
   checkpoint.hints.activation = Activation::kGelu;
   checkpoint.hints.norm_eps = 1e-6;
   // The models with registers resample as timm does.
@@ -43,6 +44,9 @@ CanonicalCheckpoint convert(StateDict tensors) {
 
 }  // namespace
 
-Family dinov2_family() { return {"dinov2", "DINOv2", recognises, convert}; }
+Family dinov2_family() {
+  return {
+      "dinov2", "DINOv2", {"patch_embed.proj.weight", "cls_token", "pos_embed"}, applies, convert};
+}
 
 }  // namespace last

@@ -12,21 +12,36 @@ namespace last {
 // A checkpoint under the names of timm's VisionTransformer, the ones that the rest of the program
 // knows:
 //   cls_token [1, 1, D], dist_token [1, 1, D], reg_token [1, R, D] (each may be missing)
-//   pos_embed [1, P or P + prefix, D], patch_embed.proj.{weight [D, 3, p, p], bias}
-//   norm_pre.{weight, bias}, blocks.{i}.{norm1, attn.qkv, attn.proj, ls1.gamma, norm2, mlp.fc1,
-//   mlp.fc2, ls2.gamma}, norm.{weight, bias} or fc_norm.{weight, bias}
+//   pos_embed [1, P or P + prefix, D] (missing: none), patch_embed.proj.{weight [D, 3, p, p], bias}
+//   rope.periods [head_dim / 4] (DINOv3; missing: by its formula)
+//   norm_pre.{weight, bias}, blocks.{i}.{norm1, attn.qkv, attn.norm, attn.proj, ls1.gamma, norm2,
+//   mlp.fc1, mlp.norm, mlp.fc2, ls2.gamma}, norm.{weight, bias} or fc_norm.{weight, bias}
 struct CanonicalCheckpoint {
   StateDict tensors;
   std::vector<IgnoredTensor> ignored;
-  ArchitectureHints hints;  // what is the same in all models of the family
+  ArchitectureHints hints;  // what the family and its tensors tell
 };
+
+// Whether a tensor can have this name in a CanonicalCheckpoint.
+bool is_canonical_name(const std::string& name);
+// All canonical names of a model with this many blocks.
+std::vector<std::string> canonical_names(int64_t depth);
+// 1 + the largest i of blocks.{i}.*
+int64_t count_blocks(const StateDict& tensors);
 
 // One naming scheme of checkpoints.
 struct Family {
   const char* name;         // for --model
   const char* description;  // for people
-  bool (*recognises)(const StateDict& tensors);
+  // Names that every file of the family has.
+  std::vector<std::string> marks;
+  // What else tells it from others that have these names; null: nothing.
+  bool (*applies)(const StateDict& tensors);
   CanonicalCheckpoint (*convert)(StateDict tensors);
+  // Evidence outside of the model's own tensors, in the whole file; null: none.
+  void (*look_around)(const StateDict& file, ArchitectureHints& hints) = nullptr;
+
+  bool recognises(const StateDict& tensors) const;
 };
 
 // In the order in which they are tried: those with the most particular marks first.
@@ -42,5 +57,10 @@ void fold_cls_position(StateDict& tensors);
 
 // cls_token [D] -> [1, 1, D], pos_embed [n, D] -> [1, n, D]
 void add_token_dimensions(StateDict& tensors);
+
+// Mean and standard deviation of images that published models were trained with.
+void set_imagenet_statistics(ArchitectureHints& hints);
+void set_clip_statistics(ArchitectureHints& hints);  // OpenAI's
+void set_half_statistics(ArchitectureHints& hints);  // 0.5, 0.5
 
 }  // namespace last

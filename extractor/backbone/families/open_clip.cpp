@@ -1,15 +1,24 @@
 #include "extractor/backbone/families/open_clip.h"
 
+#include "common/error.h"
+
 namespace last {
 namespace {
 
-bool recognises(const StateDict& tensors) {
-  return tensors.count("class_embedding") != 0 && tensors.count("conv1.weight") != 0 &&
-         tensors.count("transformer.resblocks.0.ln_1.weight") != 0;
+// OpenAI's archives carry three numbers beside the weights; open_clip's own files don't. All of
+// OpenAI's models have QuickGELU.
+void look_around(const StateDict& file, ArchitectureHints& hints) {
+  if (file.count("input_resolution") != 0 && file.count("context_length") != 0) {
+    hints.activation = Activation::kQuickGelu;
+    hints.source = "an archive of OpenAI's (it has input_resolution and context_length)";
+  }
 }
 
 CanonicalCheckpoint convert(StateDict tensors) {
   CanonicalCheckpoint checkpoint;
+  if (tensors.count("attn_pool.probe") != 0) {
+    fail("this looks like a Perception Encoder, whose rotary position embedding is not supported");
+  }
   ignore(tensors, checkpoint.ignored,
          {{"proj", "projection to the space shared with text"}, {"attn_pool.", "pooling"}});
   checkpoint.tensors = renamed(tensors, {{"class_embedding", "cls_token"},
@@ -27,6 +36,8 @@ CanonicalCheckpoint convert(StateDict tensors) {
                                          {".mlp.c_fc.", ".mlp.fc1."},
                                          {".mlp.c_proj.", ".mlp.fc2."}});
   add_token_dimensions(checkpoint.tensors);
+  checkpoint.hints.source = "open_clip's models";
+  set_clip_statistics(checkpoint.hints);
   checkpoint.hints.norm_eps = 1e-5;
   checkpoint.hints.pos_embed = PosEmbedMode::kTimm;
   return checkpoint;
@@ -34,6 +45,13 @@ CanonicalCheckpoint convert(StateDict tensors) {
 
 }  // namespace
 
-Family open_clip_family() { return {"open-clip", "OpenAI CLIP or open_clip", recognises, convert}; }
+Family open_clip_family() {
+  return {"open-clip",
+          "OpenAI CLIP or open_clip",
+          {"class_embedding", "conv1.weight", "transformer.resblocks.0.ln_1.weight"},
+          nullptr,
+          convert,
+          look_around};
+}
 
 }  // namespace last

@@ -1,25 +1,51 @@
 #include "extractor/backbone/families/timm.h"
 
+#include "common/error.h"
+
 namespace last {
 namespace {
-
-bool recognises(const StateDict& tensors) {
-  return tensors.count("patch_embed.proj.weight") != 0 &&
-         tensors.count("blocks.0.norm1.weight") != 0;
-}
 
 CanonicalCheckpoint convert(StateDict tensors) {
   CanonicalCheckpoint checkpoint;
   checkpoint.tensors = renamed(tensors, {{".gamma_1", ".ls1.gamma"}, {".gamma_2", ".ls2.gamma"}});
+  ArchitectureHints& hints = checkpoint.hints;
+  const bool clip = checkpoint.tensors.count("norm_pre.weight") != 0;
+  if (clip && checkpoint.tensors.count("attn_pool.latent") != 0) {
+    fail("this looks like a Perception Encoder, whose rotary position embedding is not supported");
+  }
   ignore_what_maps_do_not_need(checkpoint);
-  // timm gives the models with a norm before the blocks, which are CLIP's, 1e-5.
-  checkpoint.hints.norm_eps = checkpoint.tensors.count("norm_pre.weight") != 0 ? 1e-5 : 1e-6;
-  checkpoint.hints.pos_embed = PosEmbedMode::kTimm;
+  // timm gives the models with a norm before the blocks, which are CLIP's, 1e-5. Whether CLIP's
+  // have GELU or QuickGELU shows nowhere; all others have GELU.
+  hints.norm_eps = clip ? 1e-5 : 1e-6;
+  hints.pos_embed = PosEmbedMode::kTimm;
+  hints.source = "timm's models of this kind";
+  if (!clip) {
+    hints.activation =
+        is_tanh_siglip(checkpoint.tensors) ? Activation::kGeluTanh : Activation::kGelu;
+  }
+  if (checkpoint.tensors.count("dist_token") != 0) set_imagenet_statistics(hints);
   return checkpoint;
 }
 
 }  // namespace
 
-Family timm_family() { return {"timm", "timm names", recognises, convert}; }
+bool is_tanh_siglip(const StateDict& tensors) {
+  const auto patch = tensors.find("patch_embed.proj.weight");
+  const auto positions = tensors.find("pos_embed");
+  if (tensors.count("cls_token") != 0 || patch == tensors.end() || positions == tensors.end() ||
+      patch->second.dim() != 4 || positions->second.dim() != 3) {
+    return false;
+  }
+  const int64_t dim = patch->second.shape[0], size = patch->second.shape[2];
+  const int64_t patches = positions->second.shape[1];
+  return (dim == 768 && size == 32 && patches == 64) ||
+         (dim == 1024 && size == 16 && patches == 1024) || (dim == 1152 && size == 16) ||
+         (dim == 1536 && size == 16);
+}
+
+Family timm_family() {
+  return {
+      "timm", "timm names", {"patch_embed.proj.weight", "blocks.0.norm1.weight"}, nullptr, convert};
+}
 
 }  // namespace last

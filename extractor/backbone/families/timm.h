@@ -8,4 +8,8 @@ namespace last {
 // SigLIP and CLIP as timm publishes them.
 Family timm_family();
 
+// Whether these canonical tensors are those of a SigLIP model that timm defines with the tanh form
+// of GELU; all others have erf.
+bool is_tanh_siglip(const StateDict& tensors);
+
 }  // namespace last

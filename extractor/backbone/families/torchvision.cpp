@@ -3,10 +3,6 @@
 namespace last {
 namespace {
 
-bool recognises(const StateDict& tensors) {
-  return tensors.count("conv_proj.weight") != 0 && tensors.count("class_token") != 0;
-}
-
 CanonicalCheckpoint convert(StateDict tensors) {
   CanonicalCheckpoint checkpoint;
   ignore(tensors, checkpoint.ignored, {{"heads.", "classification head"}});
@@ -23,6 +19,8 @@ CanonicalCheckpoint convert(StateDict tensors) {
                                          {".mlp.3.", ".mlp.fc2."},
                                          {".mlp.linear_1.", ".mlp.fc1."},
                                          {".mlp.linear_2.", ".mlp.fc2."}});
+  checkpoint.hints.source = "torchvision's models";
+  set_imagenet_statistics(checkpoint.hints);
   checkpoint.hints.activation = Activation::kGelu;
   checkpoint.hints.norm_eps = 1e-6;
   checkpoint.hints.pos_embed = PosEmbedMode::kTimm;
@@ -31,6 +29,8 @@ CanonicalCheckpoint convert(StateDict tensors) {
 
 }  // namespace
 
-Family torchvision_family() { return {"torchvision", "torchvision ViT", recognises, convert}; }
+Family torchvision_family() {
+  return {"torchvision", "torchvision ViT", {"conv_proj.weight", "class_token"}, nullptr, convert};
+}
 
 }  // namespace last

@@ -3,11 +3,6 @@
 namespace last {
 namespace {
 
-bool recognises(const StateDict& tensors) {
-  return tensors.count("embeddings.patch_embedding.weight") != 0 &&
-         tensors.count("embeddings.position_embedding.weight") != 0;
-}
-
 CanonicalCheckpoint convert(StateDict tensors) {
   CanonicalCheckpoint checkpoint;
   checkpoint.tensors = renamed(tensors, {{"embeddings.class_embedding", "cls_token"},
@@ -28,16 +23,24 @@ CanonicalCheckpoint convert(StateDict tensors) {
   fuse_rows(checkpoint.tensors, ".attn.", {"q", "k", "v"}, "qkv");
   add_token_dimensions(checkpoint.tensors);
   const bool clip = checkpoint.tensors.count("norm_pre.weight") != 0;
-  checkpoint.hints.activation = clip ? Activation::kQuickGelu : Activation::kGeluTanh;
-  checkpoint.hints.norm_eps = clip ? 1e-5 : 1e-6;
-  checkpoint.hints.pos_embed = PosEmbedMode::kTransformers;
+  ArchitectureHints& hints = checkpoint.hints;
+  hints.source = clip ? "transformers' CLIP" : "transformers' SigLIP";
+  // CLIP's have GELU or QuickGELU, which only config.json tells.
+  if (!clip) hints.activation = Activation::kGeluTanh;
+  hints.norm_eps = clip ? 1e-5 : 1e-6;
+  hints.pos_embed = PosEmbedMode::kTransformers;
+  clip ? set_clip_statistics(hints) : set_half_statistics(hints);
   return checkpoint;
 }
 
 }  // namespace
 
 Family transformers_clip_family() {
-  return {"transformers-clip", "transformers CLIP or SigLIP", recognises, convert};
+  return {"transformers-clip",
+          "transformers CLIP or SigLIP",
+          {"embeddings.patch_embedding.weight", "embeddings.position_embedding.weight"},
+          nullptr,
+          convert};
 }
 
 }  // namespace last

@@ -40,11 +40,6 @@ const Replacements& names() {
   return kNames;
 }
 
-bool recognises(const StateDict& tensors) {
-  return tensors.count("embeddings.patch_embeddings.projection.weight") != 0 &&
-         tensors.count("embeddings.position_embeddings") != 0;
-}
-
 CanonicalCheckpoint convert(StateDict tensors) {
   CanonicalCheckpoint checkpoint;
   checkpoint.tensors = renamed(tensors, names());
@@ -55,17 +50,26 @@ CanonicalCheckpoint convert(StateDict tensors) {
   const bool registers = checkpoint.tensors.count("reg_token") != 0;
   if (registers) fold_cls_position(checkpoint.tensors);
   const bool dinov2 = checkpoint.tensors.count("blocks.0.ls1.gamma") != 0;
-  checkpoint.hints.activation = Activation::kGelu;
-  checkpoint.hints.norm_eps = dinov2 ? 1e-6 : 1e-12;
+  ArchitectureHints& hints = checkpoint.hints;
+  hints.source = dinov2 ? "transformers' DINOv2" : "transformers' default for ViT and DeiT";
+  hints.activation = Activation::kGelu;
+  hints.norm_eps = dinov2 ? 1e-6 : 1e-12;
+  // A checkpoint that was converted from elsewhere may have 1e-6, and says so in its config.json.
+  if (!dinov2) hints.assumed = {"activation", "norm_eps"};
   // DINOv2 with registers is antialiased here too.
-  checkpoint.hints.pos_embed = registers ? PosEmbedMode::kTimm : PosEmbedMode::kTransformers;
+  hints.pos_embed = registers ? PosEmbedMode::kTimm : PosEmbedMode::kTransformers;
+  if (dinov2 || checkpoint.tensors.count("dist_token") != 0) set_imagenet_statistics(hints);
   return checkpoint;
 }
 
 }  // namespace
 
 Family transformers_vit_family() {
-  return {"transformers-vit", "transformers ViT, DeiT or DINOv2", recognises, convert};
+  return {"transformers-vit",
+          "transformers ViT, DeiT, ViT-MAE or DINOv2",
+          {"embeddings.patch_embeddings.projection.weight", "embeddings.position_embeddings"},
+          nullptr,
+          convert};
 }
 
 }  // namespace last

@@ -37,6 +37,8 @@ ToolOptions parse(int argc, char** argv) {
     if (name == "heads") options.backbone.heads = std::stoll(value);
     if (name == "model") options.backbone.model = value;
     if (name == "activation") options.backbone.activation = value;
+    if (name == "norm-eps") options.backbone.norm_eps = std::stod(value);
+    if (name == "patch-size") options.backbone.patch_size = value;
     if (name == "pos-embed") options.backbone.pos_embed = value;
     if (name == "precision") options.precision = parse_precision(value);
     if (name == "repeat") options.repeat = std::stoi(value);

@@ -39,11 +39,11 @@ TEST(StateDict, QueryKeyAndValueBecomeOne) {
   }
   fuse_rows(tensors, ".attn.", {"q", "k", "v"}, "qkv");
   ASSERT_EQ(tensors.size(), 2U);
-  const at::Tensor weight = tensors.at(attention + "qkv.weight").tensor;
+  const at::Tensor weight = tensors.at(attention + "qkv.weight").read();
   EXPECT_EQ(weight[0][0].item<float>(), 1);
   EXPECT_EQ(weight[2][0].item<float>(), 2);
   EXPECT_EQ(weight[5][1].item<float>(), 3);
-  const at::Tensor bias = tensors.at(attention + "qkv.bias").tensor;
+  const at::Tensor bias = tensors.at(attention + "qkv.bias").read();
   EXPECT_EQ(bias[2].item<float>(), 0);
   EXPECT_EQ(bias[4].item<float>(), 3);
 }

@@ -1,6 +1,7 @@
 #include "extractor/backbone/vit.h"
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <ATen/TensorOperators.h>
@@ -22,14 +23,13 @@ std::string reference(const std::string& name) {
   return concat(LAST_SOURCE_DIR, "/tests/extractor/backbone/reference/", name, ".safetensors");
 }
 
-Backbone load(const std::string& name, int64_t height, int64_t width,
-              c10::ScalarType precision = c10::ScalarType::Float) {
+Backbone load(const std::string& name, int64_t height, int64_t width) {
   BackboneOptions options;
   options.weights = reference(name);
   options.heads = 2;
   options.image_height = height;
   options.image_width = width;
-  return load_backbone(options, kCpu, precision);
+  return load_backbone(options, kCpu, c10::ScalarType::Float);
 }
 
 double largest_difference(const at::Tensor& a, const at::Tensor& b) {
@@ -40,36 +40,54 @@ const std::vector<int64_t> kAllLayers{0, 1, 2};
 
 struct Case {
   std::string model;
-  c10::ScalarType precision;
-  double tolerance;  // of the map's largest value
+  std::string extension = "safetensors";
+  int64_t heads = 2;  // 0: the file tells
+  std::string activation = "auto";
 };
+
+std::string name_of(const testing::TestParamInfo<Case>& test) { return test.param.model; }
 
 class VitMaps : public testing::TestWithParam<Case> {};
 
-TEST_P(VitMaps, EqualTimm) {
-  const auto& [model, precision, tolerance] = GetParam();
-  const SafetensorsFile expected(reference(model + "_maps"));
+// As the library that the family comes from computed them, at the size of the model and, where the
+// reference has it, at another.
+TEST_P(VitMaps, EqualTheLibrary) {
+  const Case& model = GetParam();
+  const SafetensorsFile expected(reference(model.model + "_maps"));
+  BackboneOptions options;
+  options.weights = concat(LAST_SOURCE_DIR, "/tests/extractor/backbone/reference/", model.model,
+                           ".", model.extension);
+  options.heads = model.heads;
+  options.activation = model.activation;
   for (const std::string prefix : {"", "resized_"}) {
+    if (!expected.has(prefix + "images")) continue;
     const at::Tensor images = expected.tensor(prefix + "images");
     const at::Tensor maps = expected.tensor(prefix + "maps");
-    const Backbone backbone = load(model, images.size(2), images.size(3), precision);
-    const at::Tensor found = backbone.vit.maps(images, kAllLayers);
-    ASSERT_EQ(found.sizes(), maps.sizes());
-    EXPECT_LE(largest_difference(found, maps), tolerance * maps.abs().max().item<double>())
-        << prefix;
+    options.image_height = images.size(2);
+    options.image_width = images.size(3);
+    // tolerance: of the map's largest value
+    for (const auto& [precision, tolerance] :
+         {std::pair{c10::ScalarType::Float, 1e-5}, std::pair{c10::ScalarType::BFloat16, 3e-2},
+          std::pair{c10::ScalarType::Half, 4e-3}}) {
+      const Backbone backbone = load_backbone(options, kCpu, precision);
+      const at::Tensor found = backbone.vit.maps(images, kAllLayers);
+      ASSERT_EQ(found.sizes(), maps.sizes());
+      EXPECT_LE(largest_difference(found, maps), tolerance * maps.abs().max().item<double>())
+          << prefix << c10::toString(precision);
+    }
   }
 }
 
 INSTANTIATE_TEST_SUITE_P(, VitMaps,
-                         testing::Values(Case{"registers", c10::ScalarType::Float, 1e-5},
-                                         Case{"registers", c10::ScalarType::BFloat16, 2e-2},
-                                         Case{"registers", c10::ScalarType::Half, 3e-3},
-                                         Case{"distilled", c10::ScalarType::Float, 1e-5},
-                                         Case{"distilled", c10::ScalarType::BFloat16, 2e-2},
-                                         Case{"distilled", c10::ScalarType::Half, 3e-3}),
-                         [](const auto& test) {
-                           return test.param.model + c10::toString(test.param.precision);
-                         });
+                         testing::Values(Case{"registers"}, Case{"distilled"}, Case{"dinov2_giant"},
+                                         Case{"eva02_clip"}, Case{"dinov3", "safetensors", 0},
+                                         Case{"google", "npz", 0}, Case{"big_vision", "npz", 0},
+                                         Case{"open_clip", "safetensors", 2, "gelu"},
+                                         Case{"torchvision"}, Case{"transformers_vit"},
+                                         Case{"transformers_dinov2"},
+                                         Case{"transformers_clip", "safetensors", 2, "quick-gelu"},
+                                         Case{"transformers_siglip"}, Case{"transformers_dinov3"}),
+                         name_of);
 
 TEST(Vit, LayersAreChosenAndConverted) {
   const Backbone backbone = load("registers", 24, 24);
@@ -137,6 +155,8 @@ TEST(KnownHeads, OfPublishedSizes) {
   EXPECT_EQ(known_heads(1152, 27, false), 16);
   EXPECT_EQ(known_heads(1536, 40, true), 24);
   EXPECT_EQ(known_heads(1536, 40, false), 16);
+  EXPECT_EQ(known_heads(1280, 32, false), 16);
+  EXPECT_EQ(known_heads(1280, 32, true), 20);
   EXPECT_EQ(known_heads(200, 12, false), std::nullopt);
 }
 

@@ -1,0 +1,125 @@
+#include "extractor/backbone/decisions.h"
+
+#include <array>
+#include <functional>
+#include <optional>
+#include <utility>
+
+#include "common/error.h"
+
+namespace last {
+namespace {
+
+class Decider {
+ public:
+  // `sources`: the first that knows something decides it
+  Decider(std::array<ArchitectureHints, 5> sources, BackboneReport& report)
+      : sources_(std::move(sources)), report_(report) {}
+
+  // Nothing where nobody knows, which is reported as undecided for the reason.
+  template <class T>
+  std::optional<T> decide(const std::string& what, const std::string& option,
+                          std::optional<T> ArchitectureHints::*member,
+                          const std::function<nlohmann::json(const T&)>& to_value,
+                          const std::string& reason) {
+    for (const ArchitectureHints& source : sources_) {
+      const std::optional<T>& value = source.*member;
+      if (!value) continue;
+      const bool asked = source.source == kCommandLine;
+      report_.decisions.push_back({what, to_value(*value), asked ? option : source.source, option,
+                                   source.assumed.count(what) != 0});
+      return value;
+    }
+    report_.decisions.push_back({what, nullptr, reason, option});
+    return std::nullopt;
+  }
+
+  static constexpr const char* kCommandLine = "the command line";
+
+ private:
+  std::array<ArchitectureHints, 5> sources_;
+  BackboneReport& report_;
+};
+
+ArchitectureHints hints_of_options(const BackboneOptions& options, const VitConfig& config) {
+  ArchitectureHints hints;
+  hints.source = Decider::kCommandLine;
+  if (options.heads != 0) hints.heads = options.heads;
+  if (options.activation != "auto") {
+    hints.activation = parse_activation(options.activation);
+    if (config.mlp == Mlp::kGated) fail_usage("--activation: this model's gated MLP has SiLU");
+  }
+  if (options.norm_eps != 0) hints.norm_eps = options.norm_eps;
+  if (options.pos_embed != "auto") {
+    hints.pos_embed = parse_pos_embed_mode(options.pos_embed);
+    if (!config.has_pos_embed) fail_usage("--pos-embed: this model has no position embedding");
+  }
+  return hints;
+}
+
+std::string text_of(NormPlace place) { return place == NormPlace::kBefore ? "before" : "after"; }
+
+}  // namespace
+
+void decide_functions(VitConfig& config, const BackboneOptions& options,
+                      const ArchitectureHints& sidecar, const ArchitectureHints& family,
+                      BackboneReport& report) {
+  ArchitectureHints named;
+  if (is_timm_name(options.model)) named = hints_of_timm_name(options.model);
+  ArchitectureHints published;
+  published.source = "published models of this size";
+  published.heads = known_heads(config.dim, config.depth, config.mlp == Mlp::kGated);
+  Decider decider({hints_of_options(options, config), named, sidecar, family, published}, report);
+
+  const auto heads = decider.decide<int64_t>(
+      "heads", "--heads", &ArchitectureHints::heads, [](int64_t value) { return value; },
+      concat("no published model has ", config.depth, " blocks of ", config.dim,
+             " channels, and no config.json tells"));
+  if (heads) {
+    if (*heads < 1 || config.dim % *heads != 0) {
+      fail_usage(*heads, " attention heads (", report.decisions.back().source,
+                 ") don't divide the model's ", config.dim, " channels");
+    }
+    config.heads = *heads;
+  }
+  if (config.mlp == Mlp::kGated) {
+    config.activation = sidecar.gate_activation.value_or(Activation::kSilu);
+  } else {
+    const auto activation = decider.decide<Activation>(
+        "activation", "--activation", &ArchitectureHints::activation,
+        [](Activation value) { return to_string(value); },
+        "models with these tensors have gelu or quick-gelu (OpenAI's CLIP and what follows it), "
+        "and no file beside the weights tells which");
+    if (activation) config.activation = *activation;
+  }
+  const auto eps = decider.decide<double>(
+      "norm_eps", "--norm-eps", &ArchitectureHints::norm_eps, [](double value) { return value; },
+      "the weights don't tell");
+  if (eps) config.norm_eps = *eps;
+  // The two below are only worth a line where something else than the usual is decided.
+  for (const ArchitectureHints& source : {named, sidecar, family}) {
+    if (!source.norm_place) continue;
+    config.norm_place = *source.norm_place;
+    if (config.norm_place != NormPlace::kBefore) {
+      report.decisions.push_back(
+          {"norm_place", text_of(config.norm_place), source.source, "--model"});
+    }
+    break;
+  }
+  for (const ArchitectureHints& source : {sidecar, family}) {
+    if (!source.rope) continue;
+    config.rope = *source.rope;
+    if (config.rope.kind != RopeKind::kNone) {
+      report.decisions.push_back({"rope", to_json(config.rope), source.source, ""});
+    }
+    break;
+  }
+  if (config.has_pos_embed) {
+    const auto mode = decider.decide<PosEmbedMode>(
+        "pos_embed", "--pos-embed", &ArchitectureHints::pos_embed,
+        [](PosEmbedMode value) { return to_string(value); }, "the weights don't tell");
+    if (mode) config.pos_embed = *mode;
+  }
+}
+
+}  // namespace last

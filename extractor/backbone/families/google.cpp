@@ -1,0 +1,145 @@
+#include "extractor/backbone/families/google.h"
+
+#include <utility>
+
+#include "common/error.h"
+#include "extractor/backbone/families/timm.h"
+
+namespace last {
+namespace {
+
+bool applies(const StateDict& tensors) {
+  return tensors.count("Transformer/encoderblock_0/LayerNorm_0/scale") != 0 ||
+         tensors.count("Transformer/encoderblock/LayerNorm_0/scale") != 0;
+}
+
+// Transformer/encoderblock/REST [L, ..] -> Transformer/encoderblock_{i}/REST [..]
+StateDict unstacked(const StateDict& tensors) {
+  const std::string stacked = "Transformer/encoderblock/";
+  StateDict result;
+  int64_t layers = -1;
+  for (const auto& [name, entry] : tensors) {
+    if (!name.starts_with(stacked)) {
+      result[name] = entry;
+      continue;
+    }
+    if (entry.dim() == 0 || entry.shape[0] < 1 || entry.shape[0] > 999 ||
+        (layers >= 0 && layers != entry.shape[0])) {
+      fail("tensor ", entry.origin, ": shape ", at::IntArrayRef(entry.shape),
+           "; a stack of as many blocks as the other tensors have is expected");
+    }
+    layers = entry.shape[0];
+    for (int64_t i = 0; i < layers; ++i) {
+      NamedTensor row = entry;
+      row.shape.erase(row.shape.begin());
+      row.origin = concat(entry.origin, "[", i, "]");
+      row.read = [read_row = entry.read_row, i] { return read_row(i); };
+      row.read_row = nullptr;
+      result[concat("Transformer/encoderblock_", i, "/", name.substr(stacked.size()))] =
+          std::move(row);
+    }
+  }
+  return result;
+}
+
+// How one tensor of Flax becomes one of PyTorch; `name` is Flax's.
+NamedTensor converted(const std::string& name, const NamedTensor& tensor) {
+  const std::vector<int64_t>& shape = tensor.shape;
+  const auto is = [&](const char* ending, int64_t dims) {
+    return name.ends_with(ending) && tensor.dim() == dims;
+  };
+  if (is("embedding/kernel", 4)) {
+    return changed(tensor, {shape[3], shape[2], shape[0], shape[1]}, [](const at::Tensor& value) {
+      return value.permute({3, 2, 0, 1});
+    });
+  }
+  // [D, heads, head_dim] -> [heads * head_dim, D]
+  if (is("query/kernel", 3) || is("key/kernel", 3) || is("value/kernel", 3)) {
+    return changed(tensor, {shape[1] * shape[2], shape[0]},
+                   [](const at::Tensor& value) { return value.flatten(1).t(); });
+  }
+  // [heads, head_dim, D] -> [D, heads * head_dim]
+  if (is("out/kernel", 3)) {
+    return changed(tensor, {shape[2], shape[0] * shape[1]},
+                   [](const at::Tensor& value) { return value.flatten(0, 1).t(); });
+  }
+  if (is("query/bias", 2) || is("key/bias", 2) || is("value/bias", 2)) {
+    return changed(tensor, {shape[0] * shape[1]},
+                   [](const at::Tensor& value) { return value.flatten(); });
+  }
+  if (is("/kernel", 2)) {
+    return changed(tensor, {shape[1], shape[0]}, [](const at::Tensor& value) { return value.t(); });
+  }
+  return tensor;
+}
+
+const Replacements& names() {
+  static const Replacements kNames = {
+      {"embedding/", "patch_embed.proj."},
+      {"Transformer/posembed_input/pos_embedding", "pos_embed"},
+      {"pos_embedding", "pos_embed"},
+      {"Transformer/encoder_norm/", "norm."},
+      {"Transformer/encoderblock_", "blocks."},
+      {"/MultiHeadDotProductAttention_0/", ".attn."},
+      {"/MultiHeadDotProductAttention_1/", ".attn."},
+      {".attn.query/", ".attn.q."},
+      {".attn.key/", ".attn.k."},
+      {".attn.value/", ".attn.v."},
+      {".attn.out/", ".attn.proj."},
+      {"/LayerNorm_0/", ".norm1."},
+      {"/LayerNorm_1/", ".norm2."},  // big_vision
+      {"/LayerNorm_2/", ".norm2."},  // vision_transformer
+      {"/MlpBlock_0/", ".mlp."},
+      {"/MlpBlock_3/", ".mlp."},
+      {".mlp.Dense_0/", ".mlp.fc1."},
+      {".mlp.Dense_1/", ".mlp.fc2."},
+      {".kernel", ".weight"},
+      {".scale", ".weight"},
+  };
+  return kNames;
+}
+
+void add_hints(const StateDict& flax, CanonicalCheckpoint& checkpoint) {
+  ArchitectureHints& hints = checkpoint.hints;
+  const auto query =
+      flax.find("Transformer/encoderblock_0/MultiHeadDotProductAttention_0/query/kernel");
+  const auto query_1 =
+      flax.find("Transformer/encoderblock_0/MultiHeadDotProductAttention_1/query/kernel");
+  for (const auto& found : {query, query_1}) {
+    if (found != flax.end() && found->second.dim() == 3) hints.heads = found->second.shape[1];
+  }
+  const bool tanh = is_tanh_siglip(checkpoint.tensors);
+  hints.source = "what timm does with these files; JAX trained them with gelu-tanh";
+  hints.activation = tanh ? Activation::kGeluTanh : Activation::kGelu;
+  if (!tanh) hints.assumed = {"activation"};
+  hints.norm_eps = 1e-6;
+  hints.pos_embed = PosEmbedMode::kBigVision;
+  set_half_statistics(hints);
+}
+
+CanonicalCheckpoint convert(StateDict tensors) {
+  const StateDict flax = unstacked(tensors);
+  CanonicalCheckpoint checkpoint;
+  for (const auto& [name, entry] : flax) checkpoint.tensors[name] = converted(name, entry);
+  ignore(checkpoint.tensors, checkpoint.ignored,
+         {{"head/", "classification head"},
+          {"pre_logits/", "classification head"},
+          {"MAPHead_0/", "attention pooling"}});
+  checkpoint.tensors = renamed(checkpoint.tensors, names());
+  if (auto cls = checkpoint.tensors.extract("cls")) {
+    cls.key() = "cls_token";
+    checkpoint.tensors.insert(std::move(cls));
+  }
+  fuse_rows(checkpoint.tensors, ".attn.", {"q", "k", "v"}, "qkv");
+  add_hints(flax, checkpoint);
+  return checkpoint;
+}
+
+}  // namespace
+
+Family google_family() {
+  return {
+      "google", "Google vision_transformer or big_vision", {"embedding/kernel"}, applies, convert};
+}
+
+}  // namespace last

@@ -1,0 +1,56 @@
+#include "extractor/backbone/families/transformers_dinov3.h"
+
+namespace last {
+namespace {
+
+CanonicalCheckpoint convert(StateDict tensors) {
+  CanonicalCheckpoint checkpoint;
+  checkpoint.tensors =
+      renamed(tensors, {{"embeddings.cls_token", "cls_token"},
+                        {"embeddings.register_tokens", "reg_token"},
+                        {"embeddings.mask_token", "mask_token"},
+                        {"embeddings.patch_embeddings.", "patch_embed.proj."},
+                        {"model.layer.", "blocks."},  // current releases, in memory
+                        {"layer.", "blocks."},
+                        {".attention.q_proj.", ".attn.q."},
+                        {".attention.k_proj.", ".attn.k."},
+                        {".attention.v_proj.", ".attn.v."},
+                        {".attention.o_proj.", ".attn.proj."},
+                        {".layer_scale1.lambda1", ".ls1.gamma"},
+                        {".layer_scale2.lambda1", ".ls2.gamma"},
+                        {".mlp.down_proj.", ".mlp.fc2."}});
+  // up_proj is the whole of a plain MLP's first layer, and the second half of a gated one's
+  const bool gated = checkpoint.tensors.count("blocks.0.mlp.gate_proj.weight") != 0;
+  if (gated) {
+    fuse_rows(checkpoint.tensors, ".mlp.", {"gate_proj", "up_proj"}, "fc1");
+  } else {
+    checkpoint.tensors = renamed(checkpoint.tensors, {{".mlp.up_proj.", ".mlp.fc1."}});
+  }
+  fuse_rows(checkpoint.tensors, ".attn.", {"q", "k", "v"}, "qkv");
+  ignore_what_maps_do_not_need(checkpoint);
+  // Models without registers carry an empty tensor.
+  const auto registers = checkpoint.tensors.find("reg_token");
+  if (registers != checkpoint.tensors.end() && registers->second.dim() == 3 &&
+      registers->second.shape[1] == 0) {
+    checkpoint.tensors.erase(registers);
+  }
+  ArchitectureHints& hints = checkpoint.hints;
+  hints.source = "DINOv3's models";
+  hints.activation = Activation::kGelu;
+  hints.norm_eps = 1e-5;
+  hints.rope = dinov3_rope();
+  set_imagenet_statistics(hints);
+  return checkpoint;
+}
+
+}  // namespace
+
+Family transformers_dinov3_family() {
+  return {"transformers-dinov3",
+          "transformers DINOv3",
+          {"embeddings.cls_token", "embeddings.patch_embeddings.weight"},
+          nullptr,
+          convert};
+}
+
+}  // namespace last

@@ -1,0 +1,117 @@
+"""The published sizes, from sparse files of zeros, and how much memory loading takes.
+
+    LAST_ALL_SIZES=1 also loads the largest ones (minutes, and up to 10 GB of memory).
+"""
+import json
+import os
+import struct
+import subprocess
+import time
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from backbone_peers import TOOL, images
+from paths import tool
+
+# name: what timm calls the model, blocks, channels, heads
+SIZES = {
+    "vit_tiny_patch16_224": (12, 192, 3), "vit_small_patch16_224": (12, 384, 6),
+    "vit_base_patch16_224": (12, 768, 12), "vit_large_patch16_224": (24, 1024, 16),
+    "vit_so400m_patch14_siglip_224": (27, 1152, 16), "vit_huge_patch14_224": (32, 1280, 16),
+    "vit_giant_patch14_224": (40, 1408, 16), "vit_gigantic_patch14_224": (48, 1664, 16),
+    "vit_giant_patch14_dinov2": (40, 1536, 24), "eva_giant_patch14_224": (40, 1408, 16),
+    "eva02_large_patch14_224": (24, 1024, 16), "eva02_enormous_patch14_clip_224": (64, 1792, 16),
+    "vit_huge_plus_patch16_dinov3": (32, 1280, 20), "vit_7b_patch16_dinov3": (40, 4096, 32),
+}
+CHEAP = ("vit_tiny_patch16_224", "vit_small_patch16_224")
+BYTES = {"F32": 4, "BF16": 2}
+
+
+def write_sparse(path, shapes, dtype):
+    """A file of zeros that takes no room on the disk."""
+    header, offset = {}, 0
+    for name, shape in shapes.items():
+        size = BYTES[dtype] * int(torch.Size(shape).numel())
+        header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [offset, offset + size]}
+        offset += size
+    text = json.dumps(header).encode()
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        file.truncate(8 + len(text) + offset)
+    return offset
+
+
+def write_model(path, name, dtype):
+    with torch.device("meta"):
+        model = timm.create_model(name)
+    return write_sparse(path, {k: tuple(v.shape) for k, v in model.state_dict().items()}, dtype)
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_published_sizes_are_recognised(tmp_path, name):
+    write_model(tmp_path / "model.safetensors", name, "F32")
+    done = subprocess.run([tool("extractor"), "model", "--json", "--weights",
+                           tmp_path / "model.safetensors"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    config = report["config"]
+    assert (config["depth"], config["dim"], config["heads"]) == SIZES[name]
+    assert config["norm_place"] == ("after" if "enormous" in name else "before")
+    assert report["undecided"] == []
+
+
+def run_measured(folder, weights, *options):
+    """Largest RssAnon while the tool runs, in bytes."""
+    save_file({"images": images(224, count=1)}, str(folder / "input.safetensors"))
+    process = subprocess.Popen([str(TOOL), str(weights), str(folder / "input.safetensors"),
+                                str(folder / "maps.safetensors"), *options],
+                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    largest = 0
+    while process.poll() is None:
+        try:
+            with open(f"/proc/{process.pid}/status") as status:
+                for line in status:
+                    if line.startswith("RssAnon:"):
+                        largest = max(largest, int(line.split()[1]) * 1024)
+        except (FileNotFoundError, ProcessLookupError):
+            break
+        time.sleep(0.005)
+    assert process.wait() == 0, process.stderr.read()
+    return largest
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_published_sizes_run(tmp_path, name):
+    if name not in CHEAP and not os.environ.get("LAST_ALL_SIZES"):
+        pytest.skip("LAST_ALL_SIZES is not set")
+    write_model(tmp_path / "model.safetensors", name, "BF16")
+    run_measured(tmp_path, tmp_path / "model.safetensors", "precision=bf16", f"model={name}")
+
+
+@pytest.mark.parametrize("dtype", ["F32", "BF16"])
+def test_weights_are_in_memory_once(tmp_path, dtype):
+    """At most 1.3 times the weights in the precision of the products, beside the program itself."""
+    depth, dim, hidden = 24, 512, 2048
+    shapes = {"cls_token": (1, 1, dim), "pos_embed": (1, 197, dim), "norm.weight": (dim,),
+              "norm.bias": (dim,), "patch_embed.proj.weight": (dim, 3, 16, 16),
+              "patch_embed.proj.bias": (dim,)}
+    for i in range(depth):
+        for name, shape in {"norm1.weight": (dim,), "norm1.bias": (dim,), "norm2.weight": (dim,),
+                            "norm2.bias": (dim,), "attn.qkv.weight": (3 * dim, dim),
+                            "attn.qkv.bias": (3 * dim,), "attn.proj.weight": (dim, dim),
+                            "attn.proj.bias": (dim,), "ls1.gamma": (dim,), "ls2.gamma": (dim,),
+                            "mlp.fc1.weight": (hidden, dim), "mlp.fc1.bias": (hidden,),
+                            "mlp.fc2.weight": (dim, hidden), "mlp.fc2.bias": (dim,)}.items():
+            shapes[f"blocks.{i}.{name}"] = shape
+    write_sparse(tmp_path / "large.safetensors", shapes, dtype)
+    small = {name: shape for name, shape in shapes.items()
+             if not name.startswith("blocks.") or name.startswith("blocks.0.")}
+    write_sparse(tmp_path / "small.safetensors", small, dtype)
+    used = [run_measured(tmp_path, tmp_path / f"{size}.safetensors", "heads=8", "precision=bf16")
+            for size in ("small", "large")]
+    weights = 2 * sum(torch.Size(shape).numel() for name, shape in shapes.items() if name not in small)
+    maps = 4 * 2 * (depth - 1) * 197 * dim  # what the tool itself keeps of every layer, twice
+    assert used[1] - used[0] <= 1.3 * weights + maps, (used, weights)
