@@ -60,8 +60,10 @@ Resolved resolve(const std::shared_ptr<const TensorSource>& source,
   resolved.report.prefix = recognised.prefix;
   resolved.report.ignored = recognised.checkpoint.ignored;
   const ArchitectureHints sidecar = read_sidecar_files(options.weights);
-  resolved.image_statistics = find_statistics(sidecar, recognised.checkpoint.hints);
   resolved.model = resolve_model(recognised.checkpoint, options, sidecar, resolved.report);
+  const bool about_another = sidecar.dim && *sidecar.dim != resolved.model.config.dim;
+  resolved.image_statistics =
+      find_statistics(about_another ? ArchitectureHints{} : sidecar, recognised.checkpoint.hints);
   resolved.checkpoint = std::move(recognised.checkpoint);
   return resolved;
 }

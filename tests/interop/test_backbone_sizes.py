@@ -38,6 +38,7 @@ def write_sparse(path, shapes, dtype):
         header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [offset, offset + size]}
         offset += size
     text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)  # as every writer does: tensors are aligned
     with open(path, "wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
         file.truncate(8 + len(text) + offset)

@@ -56,7 +56,7 @@ CanonicalCheckpoint convert(StateDict tensors) {
   const auto periods = checkpoint.tensors.find("rope.periods");
   const auto patch = checkpoint.tensors.find("patch_embed.proj.weight");
   if (periods != checkpoint.tensors.end() && periods->second.dim() == 1 &&
-      periods->second.shape[0] > 0) {
+      periods->second.shape[0] > 0 && patch->second.dim() == 4) {
     hints.heads = patch->second.shape.front() / (4 * periods->second.shape[0]);
   }
   return checkpoint;
