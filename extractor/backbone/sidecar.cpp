@@ -102,7 +102,8 @@ void read_transformers(const json& config, ArchitectureHints& hints) {
   hints.norm_eps = number<double>(vision, "layer_norm_eps");
   hints.activation = hidden_activation(vision);
   hints.image = image_size(vision, "image_size");
-  if (config.value("model_type", "") == "dinov3_vit") {
+  const auto type = config.find("model_type");
+  if (type != config.end() && *type == "dinov3_vit") {
     hints.gate_activation = hints.activation;  // DINOv2's gate is SiLU whatever is stated
     hints.rope = dinov3_rope();
     hints.rope->base = number<double>(vision, "rope_theta").value_or(hints.rope->base);
