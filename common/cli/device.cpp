@@ -8,6 +8,8 @@
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
 #include <ATen/detail/CUDAHooksInterface.h>
+#include <c10/core/CachingDeviceAllocator.h>
+#include <c10/util/Exception.h>
 
 #include "common/cli/parse.h"
 #include "common/error.h"
@@ -66,6 +68,16 @@ int configure_threads(int64_t requested) {
   const int threads = requested > 0 ? static_cast<int>(requested) : available_processors();
   at::set_num_threads(threads);
   return threads;
+}
+
+int64_t free_device_memory(const c10::Device& device) {
+  try {
+    return static_cast<int64_t>(
+        at::getDeviceAllocator(device.type())->getMemoryInfo(device.index()).first);
+  } catch (const c10::Error& error) {
+    fail("the free memory of ", device.str(), " can't be told (", error.what_without_backtrace(),
+         "); say how much may be used with --memory");
+  }
 }
 
 std::string describe_device(const c10::Device& device, int threads) {

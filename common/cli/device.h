@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include <c10/core/Device.h>
@@ -16,6 +17,9 @@ int configure_threads(int64_t requested);
 
 // Processors this process may use (affinity, as taskset and Slurm set it).
 int available_processors();
+
+// Bytes that are free on a GPU.
+int64_t free_device_memory(const c10::Device& device);
 
 // "2 CPU threads (AVX512)" or the GPU's number, for messages.
 std::string describe_device(const c10::Device& device, int threads);

@@ -1,5 +1,8 @@
 #include "trainer/training/optimizer.h"
 
+#include <cmath>
+
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/randn.h>
@@ -20,9 +23,15 @@ Parameters ones(int64_t networks) {
   return p;
 }
 
-TEST(StackedAdamW, EqualsTorchsAdamW) {
+class StackedAdamWForm : public testing::TestWithParam<StackedAdamW::Form> {};
+
+INSTANTIATE_TEST_SUITE_P(Forms, StackedAdamWForm,
+                         testing::Values(StackedAdamW::Form::kOnePass,
+                                         StackedAdamW::Form::kTensors));
+
+TEST_P(StackedAdamWForm, EqualsTorchsAdamW) {
   auto p = ones(2);
-  StackedAdamW optimizer(p);
+  StackedAdamW optimizer(p, GetParam());
   const double gradients[3] = {0.5, -1.0, 2.0};
   for (int step = 0; step < 3; ++step) {
     auto g = p.zeros_like();
@@ -35,6 +44,35 @@ TEST(StackedAdamW, EqualsTorchsAdamW) {
     EXPECT_EQ(p.head_weight[1].item<float>(), 1.0f);
   }
   EXPECT_EQ(optimizer.steps(), (std::vector<int64_t>{3, 0}));
+}
+
+// Networks drop out on the way, as diverged ones do: their garbage must not spread.
+TEST(StackedAdamW, BothFormsAgree) {
+  constexpr int64_t kNetworks = 4;
+  Parameters one_pass;
+  one_pass.head_weight = at::randn({kNetworks, 3, 37});
+  one_pass.head_bias = at::randn({kNetworks, 3});
+  one_pass.qkv_weight = at::randn({kNetworks, 2, 5, 6});
+  Parameters tensors = one_pass.clone();
+  StackedAdamW first(one_pass, StackedAdamW::Form::kOnePass);
+  StackedAdamW second(tensors, StackedAdamW::Form::kTensors);
+  std::vector<uint8_t> active(kNetworks, 1);
+  for (int step = 0; step < 10; ++step) {
+    Parameters g = one_pass.zeros_like();
+    for (auto& [name, tensor] : g.named()) tensor.normal_();
+    if (step >= 4) {
+      active[1] = 0;
+      for (auto& [name, tensor] : g.named()) tensor[1].fill_(std::nan(""));
+    }
+    std::vector<StackedAdamW::Hyperparameters> rates;
+    for (int k = 0; k < kNetworks; ++k) rates.push_back({0.01 * k, 0.02 * k, 0.1 * k});
+    first.step(one_pass, g, active, rates);
+    second.step(tensors, g, active, rates);
+  }
+  const auto a = one_pass.named(), b = tensors.named();
+  for (size_t i = 0; i < a.size(); ++i) {
+    EXPECT_LE((a[i].second - b[i].second).abs().max().item<float>(), 2e-6) << a[i].first;
+  }
 }
 
 TEST(StackedAdamW, ANetworkInABankIsTheNetworkAlone) {

@@ -7,6 +7,8 @@
 
 #include "common/cli/device.h"
 #include "common/cli/parse.h"
+#include "common/cli/progress.h"
+#include "common/error.h"
 #include "trainer/report/number_text.h"
 #include "trainer/report/summary.h"
 
@@ -26,52 +28,86 @@ LabelledBatch first_batch(const RunOptions& options, const RunData& data,
   return {batch.features.to(device), batch.labels.to(device)};
 }
 
-double seconds_per_step(Bank& bank, const LabelledBatch& batch, const Schedule& schedule) {
+// On a CPU time grows with the number of networks, so a few tell; a GPU has to be asked.
+double seconds_per_step(const BankPlan& plan, const RunData& data, const LabelledBatch& batch,
+                        const Schedule& schedule, const ComputeOptions& compute) {
+  constexpr size_t kTimedNetworks = 8;
+  auto settings = plan.settings;
+  const auto networks = static_cast<double>(settings.size());
+  if (compute.device.is_cpu() && settings.size() > kTimedNetworks) settings.resize(kTimedNetworks);
+  const double share = networks / static_cast<double>(settings.size());
+  Bank bank(std::move(settings), data.targets, data.backbone, compute);
   double best = std::numeric_limits<double>::infinity();
   for (int repetition = 0; repetition < 3; ++repetition) {  // the first one warms caches up
     const auto start = Clock::now();
     bank.step(batch.features, batch.labels, 0, schedule.epochs, schedule.warmup_epochs);
-    best = std::min(best, std::chrono::duration<double>(Clock::now() - start).count());
+    best = std::min(best, seconds_since(start));
   }
-  return best;
+  return best * share;
 }
 
-double bytes_of(const Bank& bank) {
-  int64_t elements = 0;
-  for (const auto& [name, tensor] : bank.parameters().named()) elements += tensor.numel();
-  constexpr int64_t kCopies = 4;  // parameters, gradients, two moments
-  return static_cast<double>(kCopies * elements * static_cast<int64_t>(sizeof(float)));
+std::string describe_engine(const EnginePlan& engine, const ComputeOptions& compute) {
+  if (compute.device.is_cpu()) return "an image and a network at a time per thread";
+  return concat(engine.networks, " networks and ", engine.images, " images at a time");
+}
+
+std::string size_text(int64_t bytes) { return format_size(static_cast<double>(bytes)); }
+
+// Steps of all epochs, validations counted as the share of a step that a forward pass is.
+double equivalent_steps(const RunData& data, const Schedule& schedule) {
+  auto steps = static_cast<double>(batches_per_epoch(data.train, schedule) * schedule.epochs);
+  if (data.has_val()) {
+    const int64_t val = data.val.size();
+    const auto period = static_cast<double>(validation_period(data.train.size(), val));
+    const double batches = static_cast<double>(val) / static_cast<double>(schedule.batch_size);
+    steps += batches / 3 * static_cast<double>(schedule.epochs) / period;
+  }
+  return steps;
 }
 
 }  // namespace
 
-void print_plan(const RunOptions& options, const RunData& data, const std::vector<Setting>& grid,
+std::string describe_memory(const MemoryPlan& plan, const FeatureBytes& features) {
+  return concat(size_text(features.sets), " of features ",
+                plan.resident ? "held in memory" : "streamed from disk at every epoch", ", ",
+                size_text(plan.states), " of networks with gradients and moments, ",
+                size_text(plan.scratch), " of working memory, ", size_text(plan.batches),
+                " of batches (limit ", size_text(plan.limit), ")");
+}
+
+void print_plan(const RunOptions& options, const RunData& data, const MemoryPlan& memory,
                 const ComputeOptions& compute) {
   const auto& schedule = options.schedule;
   const int64_t batches = batches_per_epoch(data.train, schedule);
   const auto batch = first_batch(options, data, compute.device);
-  auto banks = make_banks(grid, data.targets, data.backbone, compute);
-  std::cout << grid.size() << " networks, " << schedule.epochs << " epochs of " << batches
+  size_t networks = 0;
+  for (const auto& bank : memory.banks) networks += bank.settings.size();
+  std::cout << networks << " networks, " << schedule.epochs << " epochs of " << batches
             << " steps of " << schedule.batch_size << " images, "
             << describe_device(compute.device, compute.threads) << "\n";
   double seconds = 0;
-  for (auto& bank : banks) {
-    const double step = seconds_per_step(bank, batch, schedule);
+  for (const auto& bank : memory.banks) {
+    const double step = seconds_per_step(bank, data, batch, schedule, compute);
     seconds += step;
-    const auto& first = bank.settings().front();
-    std::cout << "  bank of " << bank.networks() << " x " << describe(first)
-              << " ..: " << count_parameters(first.network, data.backbone, bank.classes(0))
+    const auto& first = bank.settings.front();
+    const int64_t classes = data.targets[static_cast<size_t>(first.target)].classes;
+    std::cout << "  bank of " << bank.settings.size() << " x " << describe(first)
+              << " ..: " << count_parameters(first.network, data.backbone, classes)
               << " parameters each (" << count_parameters_without_head(first.network, data.backbone)
-              << " without head), " << format_size(bytes_of(bank))
-              << " for all with gradients and moments, " << format_duration(step) << " per step\n";
+              << " without head), " << size_text(bank.states)
+              << " for all with gradients and moments, " << size_text(bank.engine.bytes)
+              << " of working memory (" << describe_engine(bank.engine, compute) << "), "
+              << format_duration(step) << " per step\n";
   }
   const auto rungs = rungs_of(options);
   for (const auto& rung : rungs) {
     std::cout << "after epoch " << rung.epoch << " the best " << fixed(100 * rung.keep, 0)
               << " % of the settings of each target and method go on\n";
   }
-  seconds *= static_cast<double>(batches * schedule.epochs) * halving_cost(rungs, schedule.epochs);
-  std::cout << "about " << format_duration(seconds) << " for training"
+  seconds *= equivalent_steps(data, schedule) * halving_cost(rungs, schedule.epochs);
+  std::cout << describe_memory(memory, feature_bytes(data, schedule.batch_size)) << "\n"
+            << "about " << format_duration(seconds) << " for training"
+            << (data.has_val() ? " and validation" : "")
             << (options.retrain ? ", and the same share again for each retrained network" : "")
             << "\n";
 }

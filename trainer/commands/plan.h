@@ -1,15 +1,18 @@
 #pragma once
 
-#include <vector>
+#include <string>
 
 #include "trainer/commands/run_data.h"
 #include "trainer/commands/run_options.h"
 
 namespace last {
 
+// "1.2 GB of features held in memory, 300 MB of networks, .. (limit 8 GB)"
+std::string describe_memory(const MemoryPlan& plan, const FeatureBytes& features);
+
 // Prints what a run would train and what it would cost (--dry-run): per bank the parameters, memory
 // and the time of a step, measured on one real batch.
-void print_plan(const RunOptions& options, const RunData& data, const std::vector<Setting>& grid,
+void print_plan(const RunOptions& options, const RunData& data, const MemoryPlan& memory,
                 const ComputeOptions& compute);
 
 }  // namespace last

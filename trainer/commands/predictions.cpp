@@ -28,8 +28,7 @@ Predictor make_predictor(const RunDirectory& directory, const RunData& data, int
                          int64_t network, const ComputeOptions& compute) {
   const auto file = load_network(directory.network_file(network));
   const BankConfig config{data.backbone, file.config, {file.parameters.head_bias.size(1)}, {0}};
-  return {target, network, file.parameters.to(compute.device),
-          make_engine(config, compute.device, compute.threads, compute.precision), ""};
+  return {target, network, file.parameters.to(compute.device), make_engine(config, compute), ""};
 }
 
 std::vector<Predictor> make_predictors(const RunDirectory& directory, const RunData& data,

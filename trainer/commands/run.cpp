@@ -71,10 +71,13 @@ class Run {
       settings_ = draw_settings(settings_, options_.search.draws,
                                 static_cast<uint64_t>(options_.schedule.data_seed));
     }
+    memory_ =
+        plan_memory(settings_, data_.targets, data_.backbone, options_.schedule.batch_size,
+                    feature_bytes(data_, options_.schedule.batch_size), options_.memory, compute_);
   }
 
   int execute();
-  void show_plan() const { print_plan(options_, data_, settings_, compute_); }
+  void show_plan() const { print_plan(options_, data_, memory_, compute_); }
 
  private:
   nlohmann::json config() const;
@@ -99,6 +102,7 @@ class Run {
   ComputeOptions compute_;
   std::vector<Setting> settings_;  // what is searched, numbered as in the full grid
   int64_t grid_size_;              // networks of the full grid
+  MemoryPlan memory_;
 };
 
 nlohmann::json Run::config() const {
@@ -202,7 +206,8 @@ int Run::execute() {
   }
   const auto start = Clock::now();
   const RunCost cost(directory.file("cost.json"));
-  auto sources = make_sources(data_, options_.memory, compute_.device);
+  log_info(describe_memory(memory_, feature_bytes(data_, options_.schedule.batch_size)));
+  auto sources = make_sources(data_, memory_.resident, compute_.device);
   StageRunner stages(options_, data_, compute_, directory);
   std::vector<NetworkRow> rows;
   std::vector<Ensemble> ensembles;

@@ -5,9 +5,7 @@
 #include <set>
 
 #include "common/cli/log.h"
-#include "common/cli/parse.h"
 #include "common/error.h"
-#include "trainer/data/memory.h"
 #include "trainer/data/split.h"
 
 namespace last {
@@ -164,21 +162,20 @@ RunData open_run_data(const RunOptions& options) {
   return data;
 }
 
-Sources make_sources(const RunData& data, std::optional<int64_t> memory,
-                     const c10::Device& device) {
+FeatureBytes feature_bytes(const RunData& data, int64_t batch_size) {
+  const FeatureSource train(data.train, data.maps, false);
+  FeatureBytes bytes{train.total_bytes(),
+                     train.total_bytes() / data.train.total_rows() * batch_size};
+  if (data.has_val()) bytes.sets += FeatureSource(data.val, data.maps, false).total_bytes();
+  return bytes;
+}
+
+Sources make_sources(const RunData& data, bool resident, const c10::Device& device) {
   ReadOptions read;
   read.pinned = device.is_cuda();
-  const auto make = [&](const Dataset& set, bool resident) {
-    return set.size() > 0 ? std::make_unique<FeatureSource>(set, data.maps, resident, read)
-                          : nullptr;
+  const auto make = [&](const Dataset& set, bool held) {
+    return set.size() > 0 ? std::make_unique<FeatureSource>(set, data.maps, held, read) : nullptr;
   };
-  const int64_t limit = memory.value_or(available_memory() / 2);
-  Sources sources{make(data.train, false), make(data.val, false), nullptr};
-  const int64_t bytes =
-      sources.train->total_bytes() + (sources.val ? sources.val->total_bytes() : 0);
-  const bool resident = bytes <= limit;
-  log_info(concat(format_size(static_cast<double>(bytes)), " of features, ",
-                  resident ? "held in memory" : "streamed from disk at every epoch"));
   // The test set is read once: never resident.
   return {make(data.train, resident), make(data.val, resident), make(data.test, false)};
 }

@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +12,7 @@
 #include "trainer/data/batch_loader.h"
 #include "trainer/data/dataset.h"
 #include "trainer/data/targets.h"
+#include "trainer/training/memory_plan.h"
 
 namespace last {
 
@@ -33,11 +33,15 @@ struct RunData {
 // Prints the stores' warnings, and one for a class without training rows.
 RunData open_run_data(const RunOptions& options);
 
-// The data as sources of batches; val and test are null where there are none. Says whether the
-// features fit into memory (--memory) or are streamed. `device`: where batches will be copied.
+// Of the maps that some network needs.
+FeatureBytes feature_bytes(const RunData& data, int64_t batch_size);
+
+// The data as sources of batches; val and test are null where there are none.
+//   resident  whether features that are read at every epoch are held in memory
+//   device    where batches will be copied
 struct Sources {
   std::unique_ptr<FeatureSource> train, val, test;
 };
-Sources make_sources(const RunData& data, std::optional<int64_t> memory, const c10::Device& device);
+Sources make_sources(const RunData& data, bool resident, const c10::Device& device);
 
 }  // namespace last

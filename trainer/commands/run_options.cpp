@@ -112,8 +112,9 @@ void add_machine_options(po::options_description& group, Texts& t, RunOptions& o
   add(group, "precision", t.precision, "WHAT", "of the matrix products: auto (fp32) | fp32 | bf16");
   add(group, "threads", t.threads, "N", "CPU threads; 0: all processors");
   add(group, "memory", t.memory, "SIZE",
-      "features are held in memory up to this size, else streamed from disk at every epoch "
-      "(default: half of what is free)");
+      "memory that may be taken, of the GPU with --device cuda; features that don't fit beside the "
+      "networks are streamed from disk at every epoch (default: half of what is free, or 80 % of "
+      "the GPU's)");
   add(group, "time-limit", t.time_limit, "DURATION",
       "stop, resumable, after this time (90s, 30m, 2h)");
   add(group, "checkpoint-every", t.checkpoint_every, "DURATION",

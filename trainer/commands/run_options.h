@@ -38,7 +38,7 @@ struct RunOptions {
   std::string device = "auto";
   Precision precision = Precision::kFloat32;
   int64_t threads = 0;
-  std::optional<int64_t> memory;  // bytes; default: half of what is free
+  std::optional<int64_t> memory;  // bytes
   std::optional<double> time_limit;
   double checkpoint_every = 0;  // seconds
   bool dry_run = false;

@@ -16,16 +16,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-BankConfig bank_config(const std::vector<Setting>& settings, const std::vector<Target>& targets,
-                       const BackboneInfo& backbone) {
-  BankConfig config{backbone, settings.front().network, {}, {}};
-  for (const auto& setting : settings) {
-    config.classes.push_back(targets[static_cast<size_t>(setting.target)].classes);
-    config.label_smoothing.push_back(setting.label_smoothing);
-  }
-  return config;
-}
-
 Parameters initial_parameters(const std::vector<Setting>& settings, const BankConfig& config,
                               const c10::Device& device) {
   int64_t most_classes = 0;
@@ -83,8 +73,7 @@ Bank::Bank(std::vector<Setting> settings, const std::vector<Target>& targets,
            const BackboneInfo& backbone, const ComputeOptions& compute)
     : settings_(std::move(settings)),
       compute_(compute),
-      engine_(make_engine(bank_config(settings_, targets, backbone), compute.device,
-                          compute.threads, compute.precision)),
+      engine_(make_engine(bank_config(settings_, targets, backbone), compute)),
       parameters_(initial_parameters(settings_, engine_->config(), compute.device)),
       gradients_(parameters_.zeros_like()),
       optimizer_(parameters_),
@@ -106,7 +95,7 @@ void Bank::keep(const std::vector<int64_t>& networks) {
   progress_ = chosen(progress_, networks);
   active_.assign(networks.size(), 1);
   target_index_ = target_indices(settings_);
-  engine_ = make_engine(std::move(config), compute_.device, compute_.threads, compute_.precision);
+  engine_ = make_engine(std::move(config), compute_);
 }
 
 int64_t Bank::classes(int64_t network) const {
@@ -185,9 +174,17 @@ at::Tensor Bank::logits(const at::Tensor& features) {
   return engine_->logits(features, ok, parameters_).to(at::kCPU);
 }
 
-std::vector<Bank> make_banks(const std::vector<Setting>& settings,
-                             const std::vector<Target>& targets, const BackboneInfo& backbone,
-                             const ComputeOptions& compute) {
+BankConfig bank_config(const std::vector<Setting>& settings, const std::vector<Target>& targets,
+                       const BackboneInfo& backbone) {
+  BankConfig config{backbone, settings.front().network, {}, {}};
+  for (const auto& setting : settings) {
+    config.classes.push_back(targets[static_cast<size_t>(setting.target)].classes);
+    config.label_smoothing.push_back(setting.label_smoothing);
+  }
+  return config;
+}
+
+std::vector<std::vector<Setting>> group_by_shape(const std::vector<Setting>& settings) {
   std::vector<std::vector<Setting>> groups;
   for (const auto& setting : settings) {
     auto found = std::find_if(groups.begin(), groups.end(), [&](const auto& group) {
@@ -196,8 +193,16 @@ std::vector<Bank> make_banks(const std::vector<Setting>& settings,
     if (found == groups.end()) found = groups.insert(groups.end(), std::vector<Setting>{});
     found->push_back(setting);
   }
+  return groups;
+}
+
+std::vector<Bank> make_banks(const std::vector<Setting>& settings,
+                             const std::vector<Target>& targets, const BackboneInfo& backbone,
+                             const ComputeOptions& compute) {
   std::vector<Bank> banks;
-  for (auto& group : groups) banks.emplace_back(std::move(group), targets, backbone, compute);
+  for (auto& group : group_by_shape(settings)) {
+    banks.emplace_back(std::move(group), targets, backbone, compute);
+  }
   return banks;
 }
 

@@ -6,8 +6,6 @@
 #include <string>
 #include <vector>
 
-#include <c10/core/Device.h>
-
 #include "common/last/engines/engines.h"
 #include "trainer/data/targets.h"
 #include "trainer/sweep/grid.h"
@@ -34,12 +32,6 @@ struct NetworkProgress {
   double seconds = 0;         // its share of the wall time so far
 
   NetworkProgress();
-};
-
-struct ComputeOptions {
-  c10::Device device = c10::Device(c10::kCPU);
-  int threads = 1;
-  Precision precision = Precision::kFloat32;
 };
 
 // K networks of one shape in training: their parameters, moments and engine.
@@ -88,7 +80,14 @@ class Bank {
   at::Tensor target_index_;  // int64 [K]
 };
 
-// Groups settings of equal shape into banks, in order of their first network.
+// The settings of equal shape together, in order of their first network.
+std::vector<std::vector<Setting>> group_by_shape(const std::vector<Setting>& settings);
+
+// What an engine has to know of `settings`, which are of one shape.
+BankConfig bank_config(const std::vector<Setting>& settings, const std::vector<Target>& targets,
+                       const BackboneInfo& backbone);
+
+// A bank for each shape.
 std::vector<Bank> make_banks(const std::vector<Setting>& settings,
                              const std::vector<Target>& targets, const BackboneInfo& backbone,
                              const ComputeOptions& compute);

@@ -1,11 +1,13 @@
 #include "trainer/training/optimizer.h"
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <utility>
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
 
 namespace last {
 namespace {
@@ -14,23 +16,43 @@ constexpr double kBeta1 = 0.9;
 constexpr double kBeta2 = 0.999;
 constexpr double kEps = 1e-8;
 
-bool is_bias(const std::string& name) { return name.find("bias") != std::string::npos; }
-bool is_head(const std::string& name) { return name.rfind("head_", 0) == 0; }
-
-// The constants of one network's step, rounded to fp32 once.
+// The constants of one network's step for one kind of tensor, rounded to fp32 once.
 struct StepConstants {
   float decay;       // 1 - lr * weight decay
   float step_size;   // lr / (1 - beta1^t)
   float root_scale;  // 1 / sqrt(1 - beta2^t)
 };
+constexpr int64_t kConstants = 3;
 
-void update_on_cpu(const StepConstants& c, int64_t size, const float* g, float* p, float* m,
-                   float* v) {
+StepConstants constants_of(const std::string& tensor, const StackedAdamW::Hyperparameters& network,
+                           int64_t step) {
+  const bool is_head = tensor.rfind("head_", 0) == 0;
+  const bool is_bias = tensor.find("bias") != std::string::npos;
+  const double rate = is_head ? network.head_learning_rate : network.learning_rate;
+  const double decay = is_bias ? 0 : network.weight_decay;
+  const auto t = static_cast<double>(step);
+  return {static_cast<float>(1 - rate * decay),
+          static_cast<float>(rate / (1 - std::pow(kBeta1, t))),
+          static_cast<float>(1 / std::sqrt(1 - std::pow(kBeta2, t)))};
+}
+
+// One tensor in the optimiser's sight, all stacked [K, ..].
+struct Stacked {
+  const at::Tensor &parameter, &gradient, &first_moment, &second_moment;
+};
+
+void update_in_one_pass(const StepConstants& c, const Stacked& tensor, int64_t network) {
   constexpr auto b1 = static_cast<float>(kBeta1);
   constexpr auto b2 = static_cast<float>(kBeta2);
   constexpr auto one_minus_b1 = static_cast<float>(1 - kBeta1);
   constexpr auto one_minus_b2 = static_cast<float>(1 - kBeta2);
   constexpr auto eps = static_cast<float>(kEps);
+  const int64_t size = tensor.parameter.numel() / tensor.parameter.size(0);
+  const int64_t first = network * size;
+  const float* g = tensor.gradient.const_data_ptr<float>() + first;
+  float* p = tensor.parameter.mutable_data_ptr<float>() + first;
+  float* m = tensor.first_moment.mutable_data_ptr<float>() + first;
+  float* v = tensor.second_moment.mutable_data_ptr<float>() + first;
   for (int64_t i = 0; i < size; ++i) {
     m[i] = b1 * m[i] + one_minus_b1 * g[i];
     v[i] = b2 * v[i] + one_minus_b2 * (g[i] * g[i]);
@@ -38,17 +60,26 @@ void update_on_cpu(const StepConstants& c, int64_t size, const float* g, float* 
   }
 }
 
-void update_with_torch(const StepConstants& c, const at::Tensor& g, at::Tensor p, at::Tensor m,
-                       at::Tensor v) {
+// constants [3, K], on the tensors' device
+void update_with_tensors(const at::Tensor& constants, const Stacked& tensor) {
+  std::vector<int64_t> shape(static_cast<size_t>(tensor.parameter.dim()), 1);
+  shape[0] = tensor.parameter.size(0);
+  const auto constant = [&](int64_t i) { return constants[i].view(shape); };
+  const at::Tensor &g = tensor.gradient, &m = tensor.first_moment, &v = tensor.second_moment;
   m.mul_(kBeta1).add_(g, 1 - kBeta1);
   v.mul_(kBeta2).addcmul_(g, g, 1 - kBeta2);
-  p.mul_(c.decay).addcdiv_(m, v.sqrt().mul_(c.root_scale).add_(kEps), -c.step_size);
+  const auto root = v.sqrt().mul_(constant(2)).add_(kEps);
+  tensor.parameter.mul_(constant(0)).addcdiv_(m * constant(1), root, -1);
 }
 
 }  // namespace
 
 StackedAdamW::StackedAdamW(const Parameters& parameters)
-    : first_moment_(parameters.zeros_like()),
+    : StackedAdamW(parameters, parameters.head_weight.is_cpu() ? Form::kOnePass : Form::kTensors) {}
+
+StackedAdamW::StackedAdamW(const Parameters& parameters, Form form)
+    : form_(form),
+      first_moment_(parameters.zeros_like()),
       second_moment_(parameters.zeros_like()),
       steps_(static_cast<size_t>(parameters.head_weight.size(0)), 0) {}
 
@@ -64,36 +95,63 @@ void StackedAdamW::step(Parameters& parameters, const Parameters& gradients,
                         const std::vector<uint8_t>& active,
                         const std::vector<Hyperparameters>& networks) {
   const at::NoGradGuard no_gradients;
-  const auto p = parameters.named();
-  const auto g = gradients.named();
-  const auto m = first_moment_.named();
-  const auto v = second_moment_.named();
+  std::vector<int64_t> chosen;
   for (size_t k = 0; k < active.size(); ++k) {
     if (active[k] == 0) continue;
-    const auto t = static_cast<double>(++steps_[k]);
-    for (size_t i = 0; i < p.size(); ++i) {
-      const std::string& name = p[i].first;
-      const double rate =
-          is_head(name) ? networks[k].head_learning_rate : networks[k].learning_rate;
-      const double decay = is_bias(name) ? 0 : networks[k].weight_decay;
-      const StepConstants constants{
-          static_cast<float>(1 - rate * decay),
-          static_cast<float>(rate / (1 - std::pow(kBeta1, t))),
-          static_cast<float>(1 / std::sqrt(1 - std::pow(kBeta2, t))),
-      };
-      const auto index = static_cast<int64_t>(k);
-      if (p[i].second.is_cpu()) {
-        const int64_t size = p[i].second.numel() / p[i].second.size(0);
-        const auto slice = [&](const at::Tensor& stacked) {
-          return stacked.mutable_data_ptr<float>() + index * size;
-        };
-        update_on_cpu(constants, size, slice(g[i].second), slice(p[i].second), slice(m[i].second),
-                      slice(v[i].second));
-      } else {
-        update_with_torch(constants, g[i].second[index], p[i].second[index], m[i].second[index],
-                          v[i].second[index]);
+    ++steps_[k];
+    chosen.push_back(static_cast<int64_t>(k));
+  }
+  if (chosen.empty()) return;
+  const auto p = parameters.named(), g = gradients.named();
+  const auto m = first_moment_.named(), v = second_moment_.named();
+  const auto constants = [&](const std::string& tensor, int64_t network) {
+    const auto k = static_cast<size_t>(network);
+    return constants_of(tensor, networks[k], steps_[k]);
+  };
+  if (form_ == Form::kOnePass) {
+    for (const int64_t k : chosen) {
+      for (size_t i = 0; i < p.size(); ++i) {
+        update_in_one_pass(constants(p[i].first, k),
+                           {p[i].second, g[i].second, m[i].second, v[i].second}, k);
       }
     }
+    return;
+  }
+  // All constants go to the device in one copy.
+  const auto count = static_cast<int64_t>(chosen.size());
+  auto table =
+      at::empty({static_cast<int64_t>(p.size()), kConstants, count}, at::dtype(at::kFloat));
+  float* value = table.mutable_data_ptr<float>();
+  for (const auto& [name, tensor] : p) {
+    for (int64_t j = 0; j < count; ++j, ++value) {
+      const auto c = constants(name, chosen[static_cast<size_t>(j)]);
+      value[0] = c.decay;
+      value[count] = c.step_size;
+      value[2 * count] = c.root_scale;
+    }
+    value += (kConstants - 1) * count;
+  }
+  const auto device = parameters.head_weight.device();
+  table = table.to(device, at::kFloat, /*non_blocking=*/true);
+  const bool all = chosen.size() == active.size();
+  at::Tensor index;
+  if (!all) {
+    index = at::empty({count}, at::kLong);
+    std::copy(chosen.begin(), chosen.end(), index.mutable_data_ptr<int64_t>());
+    index = index.to(device);
+  }
+  for (size_t i = 0; i < p.size(); ++i) {
+    const auto constant = table[static_cast<int64_t>(i)];
+    if (all) {
+      update_with_tensors(constant, {p[i].second, g[i].second, m[i].second, v[i].second});
+      continue;
+    }
+    const auto pick = [&](const at::Tensor& stacked) { return stacked.index_select(0, index); };
+    const auto pi = pick(p[i].second), mi = pick(m[i].second), vi = pick(v[i].second);
+    update_with_tensors(constant, {pi, pick(g[i].second), mi, vi});
+    p[i].second.index_copy_(0, index, pi);
+    m[i].second.index_copy_(0, index, mi);
+    v[i].second.index_copy_(0, index, vi);
   }
 }
 

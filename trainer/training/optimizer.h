@@ -19,7 +19,12 @@ class StackedAdamW {
     double weight_decay = 0;
   };
 
+  // How a step is computed: one pass over memory, network by network (CPU only), or a few tensor
+  // operations for all networks at once, so that a GPU is not asked for thousands of small ones.
+  enum class Form { kOnePass, kTensors };
+
   explicit StackedAdamW(const Parameters& parameters);
+  StackedAdamW(const Parameters& parameters, Form form);
 
   // Updates the networks whose `active` entry is not 0.
   void step(Parameters& parameters, const Parameters& gradients, const std::vector<uint8_t>& active,
@@ -34,6 +39,7 @@ class StackedAdamW {
   std::vector<int64_t>& steps() { return steps_; }  // [K]
 
  private:
+  Form form_;
   Parameters first_moment_;
   Parameters second_moment_;
   std::vector<int64_t> steps_;

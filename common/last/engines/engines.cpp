@@ -5,6 +5,7 @@
 #include "common/error.h"
 #include "common/last/fused/engine.h"
 #include "common/last/gemm/engine.h"
+#include "common/last/gemm/plan.h"
 
 namespace last {
 
@@ -18,22 +19,38 @@ std::string to_string(Precision precision) {
   return precision == Precision::kBFloat16 ? "bf16" : "fp32";
 }
 
-std::unique_ptr<Engine> make_engine(BankConfig config, const c10::Device& device, int threads,
-                                    Precision precision) {
-  if (device.is_cpu() && precision == Precision::kFloat32) {
-    return make_fused_engine(std::move(config), threads);
+namespace {
+
+GemmOptions gemm_options(const ComputeOptions& compute) {
+  GemmOptions options;
+  options.products =
+      compute.precision == Precision::kBFloat16 ? ProductPrecision::kBf16 : ProductPrecision::kFp32;
+  options.max_bytes = compute.max_scratch_bytes;
+  return options;
+}
+
+}  // namespace
+
+std::unique_ptr<Engine> make_engine(BankConfig config, const ComputeOptions& options) {
+  if (!options.device.is_cpu()) {
+    return make_gemm_engine(std::move(config), options.device, gemm_options(options));
   }
-  if (device.is_cpu()) {
+  if (options.precision == Precision::kBFloat16) {
     const std::string instructions = fused_bf16_instruction_set();
     if (instructions == fused_instruction_set()) {
       fail("--precision bf16: this processor has no fast bf16 products (AMX); use fp32");
     }
-    return make_fused_engine(std::move(config), threads, instructions);
+    return make_fused_engine(std::move(config), options.threads, instructions);
   }
-  GemmOptions options;
-  options.products =
-      precision == Precision::kBFloat16 ? ProductPrecision::kBf16 : ProductPrecision::kFp32;
-  return make_gemm_engine(std::move(config), device, options);
+  return make_fused_engine(std::move(config), options.threads);
+}
+
+EnginePlan plan_engine(const BankConfig& config, int64_t images, const ComputeOptions& options) {
+  if (options.device.is_cpu()) {
+    return {1, options.threads, fused_bytes(config, images, options.threads)};
+  }
+  const GemmPlan plan = plan_gemm(config, images, gemm_options(options));
+  return {plan.networks, plan.images, plan.bytes};
 }
 
 }  // namespace last

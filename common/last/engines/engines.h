@@ -16,9 +16,25 @@ enum class Precision { kFloat32, kBFloat16 };
 Precision parse_precision(const std::string& name);
 std::string to_string(Precision precision);
 
+// Where and how banks are computed.
+struct ComputeOptions {
+  c10::Device device = c10::Device(c10::kCPU);
+  int threads = 1;
+  Precision precision = Precision::kFloat32;
+  // Working memory that an engine on a GPU may take; on a CPU it needs little and always the same.
+  int64_t max_scratch_bytes = int64_t{4} << 30;
+};
+
 // The fastest engine for the device: fused on the CPU, GEMM on a GPU. bf16 on a processor without
 // fast products of that type (AMX) is an Error.
-std::unique_ptr<Engine> make_engine(BankConfig config, const c10::Device& device, int threads,
-                                    Precision precision);
+std::unique_ptr<Engine> make_engine(BankConfig config, const ComputeOptions& options);
+
+// How that engine cuts up a batch, and what it allocates for it.
+struct EnginePlan {
+  int64_t networks = 1;  // computed at the same time
+  int64_t images = 1;    // at the same time: a micro-batch
+  int64_t bytes = 0;     // working memory; above max_scratch_bytes where even 1 x 1 doesn't fit
+};
+EnginePlan plan_engine(const BankConfig& config, int64_t images, const ComputeOptions& options);
 
 }  // namespace last

@@ -263,6 +263,13 @@ int64_t fused_bytes_per_thread(const NetworkConfig& network, const BackboneInfo&
   return fused::Workspace::bytes(fused::Plan(network, backbone));
 }
 
+int64_t fused_bytes(const BankConfig& config, int64_t images, int threads) {
+  const int64_t classes = *std::max_element(config.classes.begin(), config.classes.end());
+  const int64_t row = config.backbone.dim + classes;
+  return threads * fused_bytes_per_thread(config.network, config.backbone) +
+         config.networks() * images * row * static_cast<int64_t>(sizeof(float));
+}
+
 std::string fused_instruction_set() { return fused::kernels().name; }
 
 std::string fused_bf16_instruction_set() {

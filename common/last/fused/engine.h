@@ -25,9 +25,12 @@ std::unique_ptr<Engine> make_fused_engine(BankConfig config, int threads);
 std::unique_ptr<Engine> make_fused_engine(BankConfig config, int threads,
                                           const std::string& instruction_set);
 
-// Working memory of one thread in bytes, beyond parameters, gradients and the batch. Of the batch
-// an engine keeps one pooled row and the logits per image and network.
+// Working memory of one thread in bytes, beyond parameters, gradients and the batch.
 int64_t fused_bytes_per_thread(const NetworkConfig& network, const BackboneInfo& backbone);
+
+// The same for an engine and batches of `images`: the threads' and, per image and network, one
+// pooled row and the gradient of the logits.
+int64_t fused_bytes(const BankConfig& config, int64_t images, int threads);
 
 // The best instruction set of this processor, for products in fp32: "avx512", "avx2", "generic";
 // and in bf16: "amx_bf16", or as for fp32 if the processor has no unit that makes bf16 faster.

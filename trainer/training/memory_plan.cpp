@@ -1,0 +1,76 @@
+#include "trainer/training/memory_plan.h"
+
+#include <algorithm>
+
+#include "common/cli/device.h"
+#include "common/cli/log.h"
+#include "common/cli/parse.h"
+#include "common/error.h"
+#include "trainer/data/memory.h"
+
+namespace last {
+namespace {
+
+constexpr int64_t kStates = 4;   // parameters, gradients, two moments
+constexpr int64_t kBatches = 3;  // in use, and being read ahead
+
+int64_t states_of(const BankConfig& config) {
+  const int64_t classes = *std::max_element(config.classes.begin(), config.classes.end());
+  return kStates * static_cast<int64_t>(sizeof(float)) * config.networks() *
+         count_parameters(config.network, config.backbone, classes);
+}
+
+std::string size_text(int64_t bytes) { return format_size(static_cast<double>(bytes)); }
+
+}  // namespace
+
+MemoryPlan plan_memory(const std::vector<Setting>& settings, const std::vector<Target>& targets,
+                       const BackboneInfo& backbone, int64_t batch_size,
+                       const FeatureBytes& features, std::optional<int64_t> memory,
+                       ComputeOptions& compute) {
+  const bool on_gpu = !compute.device.is_cpu();
+  MemoryPlan plan;
+  plan.limit =
+      memory.value_or(on_gpu ? free_device_memory(compute.device) / 5 * 4 : available_memory() / 2);
+  plan.batches = kBatches * features.batch;
+  std::vector<BankConfig> configs;
+  for (auto& group : group_by_shape(settings)) {
+    configs.push_back(bank_config(group, targets, backbone));
+    plan.banks.push_back({std::move(group), states_of(configs.back()), {}});
+    plan.states += plan.banks.back().states;
+  }
+  // A GPU's optimiser needs as much again as two of the largest bank's tensors, at most.
+  int64_t largest = 0;
+  for (const auto& bank : plan.banks) largest = std::max(largest, bank.states);
+  if (on_gpu) plan.scratch = largest / 2;
+  const int64_t left = plan.limit - plan.without_features();
+  compute.max_scratch_bytes = std::max<int64_t>(0, left);
+  int64_t engines = 0;
+  for (size_t b = 0; b < plan.banks.size(); ++b) {
+    auto& engine = plan.banks[b].engine;
+    engine = plan_engine(configs[b], batch_size, compute);
+    // On a GPU they use the same memory one after the other; on a CPU each keeps its own.
+    engines = on_gpu ? std::max(engines, engine.bytes) : engines + engine.bytes;
+  }
+  plan.scratch += engines;
+  if (plan.without_features() > plan.limit) {
+    const std::string needed =
+        concat("training ", settings.size(), settings.size() == 1 ? " network" : " networks",
+               " at the same time takes ", size_text(plan.without_features()), " (networks ",
+               size_text(plan.states), ", working memory ", size_text(plan.scratch), ", batches ",
+               size_text(plan.batches), "), more than the ", size_text(plan.limit),
+               memory ? " of --memory" : " that may be used");
+    const int64_t possible = on_gpu ? plan.limit : available_memory();
+    if (!memory || plan.without_features() > possible) {
+      fail(needed, "; train parts of the grid one after another (--part I/N)",
+           memory ? "" : ", or allow more with --memory");
+    }
+    log_warning(needed + ": that is the least it can do with");
+  }
+  const int64_t for_features =
+      on_gpu ? available_memory() / 2 - plan.batches : plan.limit - plan.without_features();
+  plan.resident = features.sets <= for_features;
+  return plan;
+}
+
+}  // namespace last

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "trainer/training/bank.h"
+
+namespace last {
+
+// Bytes of the features that a run reads.
+struct FeatureBytes {
+  int64_t sets = 0;   // of all rows that every epoch reads, train and val
+  int64_t batch = 0;  // of one batch
+};
+
+// One bank's share.
+struct BankPlan {
+  std::vector<Setting> settings;
+  int64_t states = 0;  // parameters, gradients, two moments
+  EnginePlan engine;
+};
+
+// The memory that training takes, known before any of it is allocated. On a GPU, networks, working
+// memory and a batch lie there, and the features in the machine's memory; else all of it is the
+// machine's.
+struct MemoryPlan {
+  std::vector<BankPlan> banks;
+  int64_t limit = 0;      // of the memory that the networks lie in
+  int64_t states = 0;     // of all banks
+  int64_t scratch = 0;    // working memory of the engines
+  int64_t batches = 0;    // the batch in use and those being read
+  bool resident = false;  // the features are held in memory, not read again at every epoch
+
+  int64_t without_features() const { return states + scratch + batches; }
+};
+
+// Plans banks for all `settings` and sets compute.max_scratch_bytes to what is left for engines.
+//   memory  the limit (--memory); by default half of the free memory, or 80 % of the GPU's
+// An Error where the networks don't fit into the memory there is; a warning where they do but take
+// more than --memory.
+MemoryPlan plan_memory(const std::vector<Setting>& settings, const std::vector<Target>& targets,
+                       const BackboneInfo& backbone, int64_t batch_size,
+                       const FeatureBytes& features, std::optional<int64_t> memory,
+                       ComputeOptions& compute);
+
+}  // namespace last
