@@ -20,6 +20,8 @@ constexpr char kBackbone[] = "/backbone";
 constexpr char kNormWeight[] = "/backbone/norm_weight";
 constexpr char kNormBias[] = "/backbone/norm_bias";
 constexpr char kLayers[] = "/backbone/layers";
+constexpr char kThumbnails[] = "/thumbnails";
+constexpr char kThumbnailCrc[] = "/thumbnail_crc32c";
 constexpr char kStatistics[] = "/statistics";
 constexpr char kMean[] = "/statistics/mean";
 constexpr char kStd[] = "/statistics/std";
@@ -41,5 +43,6 @@ constexpr char kColumns[] = "columns";
 
 constexpr int kFeaturesAlignment = 4096;
 constexpr int kDigestBytes = 32;
+constexpr int kLargestThumbnail = 1024;
 
 }  // namespace last::layout

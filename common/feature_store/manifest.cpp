@@ -75,6 +75,7 @@ nlohmann::json to_json(const Manifest& manifest) {
             {"grid", {backbone.grid_height, backbone.grid_width}},
             {"norm_eps", backbone.norm_eps}}},
           {"labels", labels},
+          {"thumbnails", manifest.thumbnail_size},
           {"config", manifest.config},
           {"config_hash", manifest.config_hash()},
           {"image_list_sha256", manifest.image_list_sha256},

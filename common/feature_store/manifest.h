@@ -12,6 +12,7 @@
 namespace last {
 
 constexpr int32_t kUnlabelled = -1;
+constexpr int64_t kThumbnailSize = 64;  // of the pictures that the extractor keeps
 // More classes than this are a mistake (ids in place of labels), not a data set.
 constexpr int64_t kMaxClassIndex = 10'000'000;
 
@@ -35,6 +36,7 @@ struct Manifest {
   // The resolved configuration: {"features": {what changes the features}, "run": {the rest}}. Holds
   // nothing that differs between two runs of one command, such as times.
   nlohmann::json config;
+  int64_t thumbnail_size = 0;  // S: each row has a picture of S x S pixels; 0: none has
   std::string image_list_sha256;
   std::string created_by;  // "extractor 0.1.0"
   int64_t shard_index = 0;
@@ -43,6 +45,8 @@ struct Manifest {
   int64_t layers() const { return static_cast<int64_t>(backbone.layers.size()); }
   // Bytes of one row: layers * tokens * dim elements.
   int64_t row_bytes() const;
+  // Bytes of one thumbnail: S * S RGB pixels.
+  int64_t thumbnail_bytes() const { return thumbnail_size * thumbnail_size * 3; }
   // SHA-256 over the canonical dump of config["features"], hexadecimal.
   std::string config_hash() const;
 };
@@ -67,6 +71,12 @@ std::string first_difference(const nlohmann::json& a, const nlohmann::json& b,
 // there is none. Of config["run"] only batch_size (it changes the features' last bits) and
 // max_pixels (it decides which images are bad) count.
 std::string first_difference(const Manifest& stored, const Manifest& now);
+
+// The first difference that keeps a row of one store from standing in for a row of another that
+// shows the same image in the same view; empty where there is none. Unlike feature_difference(),
+// views, batch size and program count: the rows have to be equal to the last bit.
+std::string row_difference(const Manifest& a, const Manifest& b, const std::string& label_a,
+                           const std::string& label_b);
 
 // The first difference that keeps features of one store from standing in for those of another;
 // empty where one network can be trained on the first and used on the second. Images, labels, views

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "common/error.h"
+#include "common/feature_store/layout.h"
 #include "common/feature_store/manifest.h"
 
 namespace last {
@@ -93,6 +94,7 @@ void check_manifest(const Manifest& manifest, const std::string& place) {
        {element, manifest.layers(), manifest.backbone.tokens, manifest.backbone.dim}) {
     check.require(!__builtin_mul_overflow(bytes, factor, &bytes), "its features exceed 2^63 bytes");
   }
+  check.range("the thumbnails' size", manifest.thumbnail_size, 0, layout::kLargestThumbnail);
   check.length("sample ids", manifest.sample_ids.size(), manifest.rows);
   for (const std::string& id : manifest.sample_ids) check.text("a sample id", id);
   check.length("views", manifest.views.size(), manifest.rows);

@@ -146,6 +146,7 @@ std::string first_difference(const Manifest& stored, const Manifest& now) {
   comparison.values("shard index", stored.shard_index, now.shard_index);
   compare_run(comparison, stored.config, now.config);
   compare_shapes(comparison, stored, now);
+  comparison.values("thumbnails (their size)", stored.thumbnail_size, now.thumbnail_size);
   comparison.values("rows", stored.rows, now.rows);
   comparison.lists("image", stored.sample_ids, now.sample_ids);
   comparison.lists("view of row", stored.views, now.views);
@@ -154,6 +155,17 @@ std::string first_difference(const Manifest& stored, const Manifest& now) {
   comparison.values("backbone", stored.backbone.name, now.backbone.name);
   compare_backbones(comparison, stored.backbone, now.backbone);
   comparison.values("program", stored.created_by, now.created_by);
+  return comparison.text();
+}
+
+std::string row_difference(const Manifest& a, const Manifest& b, const std::string& label_a,
+                           const std::string& label_b) {
+  Comparison comparison(label_a, label_b);
+  comparison.leaves("", a.config.value("features", json()), b.config.value("features", json()));
+  compare_run(comparison, a.config, b.config);
+  compare_shapes(comparison, a, b);
+  compare_backbones(comparison, a.backbone, b.backbone);
+  comparison.values("program", a.created_by, b.created_by);
   return comparison.text();
 }
 

@@ -134,6 +134,31 @@ void check_format(hid_t file) {
   }
 }
 
+Shape thumbnails_shape(hsize_t rows, int64_t size) {
+  return {rows, static_cast<hsize_t>(size), static_cast<hsize_t>(size), 3};
+}
+
+// S of /thumbnails [R, S, S, 3], 0 where there is none.
+int64_t read_thumbnail_size(hid_t file, hsize_t rows) {
+  if (!hdf5::exists(file, layout::kThumbnails)) return 0;
+  const hdf5::Dataset thumbnails = hdf5::open_dataset(file, layout::kThumbnails);
+  const Shape shape = hdf5::shape_of(thumbnails);
+  const hdf5::Datatype type(H5Dget_type(thumbnails.get()));
+  if (shape.size() != 4 || shape[1] < 1 || shape[1] > layout::kLargestThumbnail ||
+      shape != thumbnails_shape(rows, static_cast<int64_t>(shape[1])) ||
+      H5Tequal(type.get(), H5T_STD_U8LE) <= 0) {
+    fail("\"", hdf5::file_name_of(file), "\": /thumbnails should be uint8 [", rows,
+         ", S, S, 3] with S from 1 to ", layout::kLargestThumbnail);
+  }
+  return static_cast<int64_t>(shape[1]);
+}
+
+std::vector<Extent> in_order(std::vector<Extent> extents) {
+  std::erase_if(extents, [](const Extent& extent) { return extent.size == 0; });
+  std::ranges::sort(extents, {}, &Extent::offset);
+  return extents;
+}
+
 // The shape of /features, small enough for every size that is computed from it.
 Shape read_features_shape(hid_t file, c10::ScalarType dtype) {
   const hdf5::Dataset features = hdf5::open_dataset(file, layout::kFeatures);
@@ -153,10 +178,11 @@ Shape read_features_shape(hid_t file, c10::ScalarType dtype) {
 }  // namespace
 
 std::vector<Extent> StoreExtents::all() const {
-  std::vector<Extent> extents = {features, row_state, row_crc32c, image_digest, mean, std};
-  std::ranges::sort(extents, {}, &Extent::offset);
-  return extents;
+  return in_order(
+      {features, row_state, row_crc32c, image_digest, mean, std, thumbnails, thumbnail_crc32c});
 }
+
+std::vector<Extent> StoreExtents::rows() const { return in_order({features, thumbnails}); }
 
 StoreExtents create_hdf5_file(const std::string& path, const Manifest& manifest) {
   const auto rows = static_cast<hsize_t>(manifest.rows);
@@ -176,6 +202,12 @@ StoreExtents create_hdf5_file(const std::string& path, const Manifest& manifest)
   extents.mean =
       hdf5::create_array(file, layout::kMean, H5T_IEEE_F32LE, statistics_shape(manifest));
   extents.std = hdf5::create_array(file, layout::kStd, H5T_IEEE_F32LE, statistics_shape(manifest));
+  if (manifest.thumbnail_size > 0) {
+    extents.thumbnails = hdf5::create_array(file, layout::kThumbnails, H5T_STD_U8LE,
+                                            thumbnails_shape(rows, manifest.thumbnail_size));
+    extents.thumbnail_crc32c =
+        hdf5::create_array(file, layout::kThumbnailCrc, H5T_STD_U32LE, {rows});
+  }
   extents.features = hdf5::create_array(
       file, layout::kFeatures, hdf5::element_type(manifest.dtype).get(), features_shape(manifest));
   if (extents.features.offset % layout::kFeaturesAlignment != 0) {
@@ -201,6 +233,7 @@ Manifest read_manifest(hid_t file) {
   hdf5::read_array(file, layout::kView, H5T_STD_I32LE, {rows}, manifest.views.data());
   manifest.backbone = read_backbone(file, shape);
   manifest.labels = read_labels(file, rows);
+  manifest.thumbnail_size = read_thumbnail_size(file, rows);
   manifest.config = parse_json_attribute(file, "/", layout::kConfig);
   manifest.image_list_sha256 = hdf5::read_text_attribute(file, "/", layout::kImageListHash);
   manifest.created_by = hdf5::read_text_attribute(file, "/", layout::kCreatedBy);
@@ -223,12 +256,16 @@ StoreExtents read_extents(hid_t file, const Manifest& manifest) {
     }
     return *extent;
   };
+  const bool pictures = manifest.thumbnail_size > 0;
+  const auto picture_bytes = static_cast<uint64_t>(manifest.thumbnail_bytes());
   return {find(layout::kFeatures, rows * static_cast<uint64_t>(manifest.row_bytes())),
           find(layout::kRowState, rows),
           find(layout::kRowCrc, rows * sizeof(uint32_t)),
           find(layout::kImageDigest, rows * layout::kDigestBytes),
           find(layout::kMean, channels * sizeof(float)),
-          find(layout::kStd, channels * sizeof(float))};
+          find(layout::kStd, channels * sizeof(float)),
+          pictures ? find(layout::kThumbnails, rows * picture_bytes) : Extent{},
+          pictures ? find(layout::kThumbnailCrc, rows * sizeof(uint32_t)) : Extent{}};
 }
 
 bool is_repacked(hid_t file) {

@@ -20,8 +20,11 @@ struct StoreExtents {
   Extent image_digest;
   Extent mean;
   Extent std;
+  Extent thumbnails;  // this one and the next of size 0 without thumbnails
+  Extent thumbnail_crc32c;
 
-  std::vector<Extent> all() const;  // ascending
+  std::vector<Extent> all() const;   // ascending
+  std::vector<Extent> rows() const;  // ascending; those whose rows have checksums of their own
 };
 
 // Writes `path` with all metadata, and room for the rows.

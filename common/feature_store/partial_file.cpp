@@ -66,20 +66,30 @@ RowTable read_row_table(const File& file, const StoreExtents& extents, int64_t r
   file.read_at(table.states.data(), extents.row_state.size, extents.row_state.offset);
   file.read_at(table.crcs.data(), extents.row_crc32c.size, extents.row_crc32c.offset);
   file.read_at(table.digests.data(), extents.image_digest.size, extents.image_digest.offset);
+  file.read_at(table.thumbnail_crcs.data(), extents.thumbnail_crc32c.size,
+               extents.thumbnail_crc32c.offset);
   return table;
 }
 
-// Rows whose CRC does not match, and those that were bad, become absent.
+// Rows whose CRCs do not match, and those that were bad, become absent.
 void recheck_rows(PartialFile& partial) {
-  const auto row_bytes = static_cast<uint64_t>(partial.manifest.row_bytes());
-  std::vector<char> data(row_bytes);
+  std::vector<char> data;
+  const auto is_sound = [&](const Extent& extent, int64_t bytes, size_t row, uint32_t crc) {
+    const auto size = static_cast<uint64_t>(bytes);
+    data.resize(size);
+    partial.file.read_at(data.data(), size, extent.offset + row * size);
+    return crc32c(data.data(), size) == crc;
+  };
+  const Manifest& manifest = partial.manifest;
+  const StoreExtents& extents = partial.extents;
   for (size_t row = 0; row < partial.rows.states.size(); ++row) {
     uint8_t& state = partial.rows.states[row];
     if (state == kAbsent) continue;
-    if (state == kStored) {
-      partial.file.read_at(data.data(), row_bytes,
-                           partial.extents.features.offset + row * row_bytes);
-      if (crc32c(data.data(), row_bytes) == partial.rows.crcs[row]) continue;
+    if (state == kStored &&
+        is_sound(extents.features, manifest.row_bytes(), row, partial.rows.crcs[row]) &&
+        (manifest.thumbnail_size == 0 || is_sound(extents.thumbnails, manifest.thumbnail_bytes(),
+                                                  row, partial.rows.thumbnail_crcs[row]))) {
+      continue;
     }
     state = kAbsent;
     partial.file.write_at(&state, 1, partial.extents.row_state.offset + row);
@@ -111,7 +121,7 @@ PartialFile resume_partial(const std::string& path, const Manifest& wanted) {
   }
   const std::vector<Extent> all = partial.extents.all();
   const bool is_final = footer.kind == FooterKind::kFinal;
-  if (footer.excluded != (is_final ? std::vector<Extent>{partial.extents.features} : all)) {
+  if (footer.excluded != (is_final ? partial.extents.rows() : all)) {
     fail_damaged(name,
                  concat("the footer of \"", name, "\" names other extents than its HDF5 part"));
   }

@@ -42,6 +42,8 @@ void check_belongs(const ShardReader& first, const ShardReader& other, int64_t i
                    a.backbone.tokens == b.backbone.tokens && a.backbone.dim == b.backbone.dim &&
                    a.backbone.weights_sha256 == b.backbone.weights_sha256,
                "other features or weights");
+  require_same(first, other, a.thumbnail_size == b.thumbnail_size,
+               "only one of them has thumbnails, or in another size");
   require_same(first, other,
                std::ranges::equal(a.labels, b.labels,
                                   [](const LabelColumn& x, const LabelColumn& y) {
@@ -244,6 +246,14 @@ at::Tensor FeatureStoreReader::read_row(int64_t row) const {
       at::empty({impl_->manifest.layers(), backbone.tokens, backbone.dim}, impl_->manifest.dtype);
   read_rows({&row, 1}, maps.data_ptr());
   return maps;
+}
+
+at::Tensor FeatureStoreReader::thumbnail(int64_t row) const {
+  const auto place = impl_->place_of(row);
+  const int64_t size = impl_->manifest.thumbnail_size;
+  at::Tensor picture = at::empty({size, size, 3}, c10::ScalarType::Byte);
+  place.shard.read_thumbnail(place.row, picture.data_ptr<uint8_t>());
+  return picture;
 }
 
 std::vector<std::string> FeatureStoreReader::verify(

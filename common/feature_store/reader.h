@@ -57,6 +57,10 @@ class FeatureStoreReader {
   // One row as [layers, tokens, dim] in the store's dtype.
   at::Tensor read_row(int64_t row) const;
 
+  // The picture of a row, uint8 [S, S, 3] RGB, black for a bad image; S =
+  // manifest().thumbnail_size. An Error where it is damaged, or the store has none.
+  at::Tensor thumbnail(int64_t row) const;
+
   // Checks every checksum of every shard; calls `on_row(rows checked)` now and then. Returns one
   // line per damage found.
   std::vector<std::string> verify(const std::function<void(int64_t)>& on_row) const;

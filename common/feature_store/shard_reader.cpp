@@ -19,6 +19,7 @@ constexpr char kRemedy[] = "restore it from a copy, or delete it and extract it 
 struct ShardReader::Repacked {
   hdf5::FileHandle file;
   hdf5::Dataset features;
+  hdf5::Dataset thumbnails;  // where there are any
 };
 
 ShardReader::ShardReader(const std::string& path) : path_(path), file_(File::open_read(path)) {
@@ -46,10 +47,11 @@ void ShardReader::open_with_footer(const Footer& footer) {
   const hdf5::FileHandle file = hdf5::open_file_read_only(path_);
   read_metadata(file.get());
   const StoreExtents extents = read_extents(file.get(), manifest_);
-  if (footer.excluded != std::vector<Extent>{extents.features}) {
-    fail("\"", path_, "\" is damaged: /features lies elsewhere than its footer says; ", kRemedy);
+  if (footer.excluded != extents.rows()) {
+    fail("\"", path_, "\" is damaged: its rows lie elsewhere than its footer says; ", kRemedy);
   }
   features_offset_ = extents.features.offset;
+  thumbnails_offset_ = extents.thumbnails.offset;
   compare_first_row(file.get());
 }
 
@@ -73,6 +75,9 @@ void ShardReader::open_without_footer() {
          kRemedy);
   }
   repacked->features = hdf5::open_dataset(file, layout::kFeatures);
+  if (manifest_.thumbnail_size > 0) {
+    repacked->thumbnails = hdf5::open_dataset(file, layout::kThumbnails);
+  }
   repacked_ = std::move(repacked);
 }
 
@@ -88,6 +93,10 @@ void ShardReader::read_metadata(hid_t file) {
   hdf5::read_array(file, layout::kRowCrc, H5T_STD_U32LE, {rows}, rows_.crcs.data());
   hdf5::read_array(file, layout::kImageDigest, H5T_STD_U8LE, {rows, layout::kDigestBytes},
                    rows_.digests.data());
+  if (manifest_.thumbnail_size > 0) {
+    hdf5::read_array(file, layout::kThumbnailCrc, H5T_STD_U32LE, {rows},
+                     rows_.thumbnail_crcs.data());
+  }
   hdf5::read_array(file, layout::kMean, H5T_IEEE_F32LE, channels, statistics_.mean.data());
   hdf5::read_array(file, layout::kStd, H5T_IEEE_F32LE, channels, statistics_.std.data());
   for (size_t row = 0; row < rows_.states.size(); ++row) {
@@ -125,11 +134,30 @@ void ShardReader::read_unchecked(int64_t row, void* destination) const {
   file_.read_at(destination, bytes, features_offset_ + static_cast<uint64_t>(row) * bytes);
 }
 
+void ShardReader::read_thumbnail_unchecked(int64_t row, uint8_t* destination) const {
+  if (repacked_) {
+    const hdf5::Session session;
+    hdf5::read_first_dimension(repacked_->thumbnails, static_cast<hsize_t>(row), destination);
+    return;
+  }
+  const auto bytes = static_cast<uint64_t>(manifest_.thumbnail_bytes());
+  file_.read_at(destination, bytes, thumbnails_offset_ + static_cast<uint64_t>(row) * bytes);
+}
+
 std::string ShardReader::damage(int64_t row, const void* data) const {
   const uint32_t expected = rows_.crcs[static_cast<size_t>(row)];
   const uint32_t found = crc32c(data, static_cast<size_t>(manifest_.row_bytes()));
   if (found == expected) return "";
   return concat("\"", path_, "\": row ", row, " (\"",
+                manifest_.sample_ids[static_cast<size_t>(row)], "\") is damaged: CRC-32C ",
+                hex(expected), " expected, ", hex(found), " found");
+}
+
+std::string ShardReader::thumbnail_damage(int64_t row, const uint8_t* data) const {
+  const uint32_t expected = rows_.thumbnail_crcs[static_cast<size_t>(row)];
+  const uint32_t found = crc32c(data, static_cast<size_t>(manifest_.thumbnail_bytes()));
+  if (found == expected) return "";
+  return concat("\"", path_, "\": the thumbnail of row ", row, " (\"",
                 manifest_.sample_ids[static_cast<size_t>(row)], "\") is damaged: CRC-32C ",
                 hex(expected), " expected, ", hex(found), " found");
 }
@@ -174,6 +202,15 @@ void ShardReader::read_maps(int64_t row, std::span<const int64_t> maps, void* de
   }
 }
 
+void ShardReader::read_thumbnail(int64_t row, uint8_t* destination) const {
+  if (manifest_.thumbnail_size == 0) {
+    fail("\"", path_, "\" has no thumbnails: extract with --thumbnails");
+  }
+  read_thumbnail_unchecked(row, destination);
+  const std::string what = thumbnail_damage(row, destination);
+  if (!what.empty()) fail(what, "; ", kRemedy);
+}
+
 std::vector<std::string> ShardReader::verify(const std::function<void()>& on_row) const {
   std::vector<std::string> lines;
   if (!repacked_) {
@@ -186,10 +223,17 @@ std::vector<std::string> ShardReader::verify(const std::function<void()>& on_row
     }
   }
   std::vector<char> data(static_cast<size_t>(manifest_.row_bytes()));
+  std::vector<uint8_t> picture(static_cast<size_t>(manifest_.thumbnail_bytes()));
   for (int64_t row = 0; row < manifest_.rows; ++row) {
     try {
       read_unchecked(row, data.data());
       if (std::string what = damage(row, data.data()); !what.empty()) lines.push_back(what);
+      if (!picture.empty()) {
+        read_thumbnail_unchecked(row, picture.data());
+        if (std::string what = thumbnail_damage(row, picture.data()); !what.empty()) {
+          lines.push_back(what);
+        }
+      }
     } catch (const Error& error) {
       lines.push_back(concat("\"", path_, "\": row ", row, ": ", error.what()));
     }

@@ -41,6 +41,10 @@ class ShardReader {
   void read_maps(int64_t row, std::span<const int64_t> maps, void* destination,
                  std::vector<char>& buffer) const;
 
+  // Into `destination`, thumbnail_bytes() of them; checks the CRC every time. An Error where the
+  // store has none.
+  void read_thumbnail(int64_t row, uint8_t* destination) const;
+
   // One line per damage: every row, and the bytes outside the rows.
   std::vector<std::string> verify(const std::function<void()>& on_row) const;
 
@@ -53,8 +57,10 @@ class ShardReader {
   void compare_first_row(hid_t file) const;
   void read_unchecked(int64_t row, void* destination) const;
   std::atomic<uint8_t>& checked(int64_t row) const { return checked_[static_cast<size_t>(row)]; }
+  void read_thumbnail_unchecked(int64_t row, uint8_t* destination) const;
   // Empty where the bytes have the row's CRC.
   std::string damage(int64_t row, const void* data) const;
+  std::string thumbnail_damage(int64_t row, const uint8_t* data) const;
 
   std::string path_;
   File file_;
@@ -62,6 +68,7 @@ class ShardReader {
   RowTable rows_{0};
   ChannelStatistics statistics_;
   uint64_t features_offset_ = 0;
+  uint64_t thumbnails_offset_ = 0;
   std::unique_ptr<Repacked> repacked_;  // set: rows come through HDF5
   mutable std::unique_ptr<std::atomic<uint8_t>[]> checked_;
 };

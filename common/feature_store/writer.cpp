@@ -72,6 +72,20 @@ struct FeatureStoreWriter::Impl {
     states[row] = byte;
   }
 
+  // Null: black, that of a bad image.
+  void write_thumbnail(int64_t row, const uint8_t* thumbnail) {
+    const auto bytes = static_cast<uint64_t>(manifest().thumbnail_bytes());
+    if (bytes == 0) return;
+    const std::vector<uint8_t> black(thumbnail == nullptr ? bytes : 0);
+    const uint8_t* data = thumbnail == nullptr ? black.data() : thumbnail;
+    const uint32_t crc = crc32c(data, bytes);
+    const auto index = static_cast<uint64_t>(row);
+    partial.file.write_at(data, bytes, partial.extents.thumbnails.offset + index * bytes);
+    partial.file.write_at(&crc, sizeof crc,
+                          partial.extents.thumbnail_crc32c.offset + index * sizeof crc);
+    rows.thumbnail_crcs[index] = crc;
+  }
+
   void write_digest_and_crc(int64_t row, const Sha256Digest& digest, uint32_t crc) {
     const auto index = static_cast<uint64_t>(row);
     partial.file.write_at(digest.data(), digest.size(),
@@ -144,13 +158,20 @@ Sha256Digest FeatureStoreWriter::image_digest(int64_t row) const {
   return impl_->rows.digests[static_cast<size_t>(row)];
 }
 
-void FeatureStoreWriter::write_row(int64_t row, const void* data, const Sha256Digest& digest) {
+void FeatureStoreWriter::write_row(int64_t row, const void* data, const Sha256Digest& digest,
+                                   const uint8_t* thumbnail) {
   Impl& impl = *impl_;
   impl.require_open(row);
+  if ((thumbnail != nullptr) != (impl.manifest().thumbnail_size > 0)) {
+    fail("row ", row, " of \"", impl.path,
+         "\": a thumbnail where the store has none, or none "
+         "where it has them");
+  }
   impl.require_finite(row, data);
   const uint32_t crc = crc32c(data, impl.row_bytes);
   impl.set_state(row, RowState::kAbsent);
   impl.partial.file.write_at(data, impl.row_bytes, impl.offset_of(row));
+  impl.write_thumbnail(row, thumbnail);
   impl.write_digest_and_crc(row, digest, crc);
   impl.statistics.add(row, data);
   impl.set_state(row, RowState::kStored);
@@ -161,6 +182,7 @@ void FeatureStoreWriter::write_bad_row(int64_t row, const Sha256Digest& digest) 
   impl.require_open(row);
   impl.set_state(row, RowState::kAbsent);
   fill_zeros(impl.partial.file, impl.offset_of(row), impl.row_bytes);
+  impl.write_thumbnail(row, nullptr);
   impl.write_digest_and_crc(row, digest, crc_of_zeros(impl.row_bytes));
   impl.statistics.leave_out(row);
   impl.set_state(row, RowState::kBadImage);
@@ -182,7 +204,7 @@ void FeatureStoreWriter::finish() {
   file.write_at(statistics.std.data(), extents.std.size, extents.std.offset);
   // The footer may reach the disk only after all that it vouches for.
   file.sync();
-  write_footer(file, FooterKind::kFinal, impl.partial.hdf5_size, {extents.features});
+  write_footer(file, FooterKind::kFinal, impl.partial.hdf5_size, extents.rows());
   file.sync();
   file.close();
   publish_file(partial_path(impl.path), impl.path);
@@ -209,6 +231,7 @@ int64_t estimate_file_bytes(const Manifest& manifest) {
       manifest.config.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   return kFixed + static_cast<int64_t>(config.size()) + references + heap +
          manifest.rows * (manifest.row_bytes() + kStateCrcDigestView + 4 * columns) +
+         manifest.rows * (manifest.thumbnail_size > 0 ? manifest.thumbnail_bytes() + 4 : 0) +
          8 * manifest.backbone.dim * (manifest.layers() + 1);  // statistics, norm
 }
 

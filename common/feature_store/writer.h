@@ -11,9 +11,9 @@ namespace last {
 
 // Writes one shard: PATH.partial under a lock on PATH.lock, renamed to PATH by finish().
 //
-// A row goes features -> digest and CRC -> state, each with a positional write at its final offset,
-// so that a killed process loses unfinished rows only. Rows may be written from several threads at
-// once, each row by one of them.
+// A row goes features -> thumbnail -> digest and CRC -> state, each with a positional write at its
+// final offset, so that a killed process loses unfinished rows only. Rows may be written from
+// several threads at once, each row by one of them.
 class FeatureStoreWriter {
  public:
   // Creates PATH.partial and reserves its whole space (an Error names the missing bytes), or
@@ -35,7 +35,9 @@ class FeatureStoreWriter {
 
   // `data`: row_bytes() bytes of [layers, tokens, dim] in the store's dtype, aligned to elements.
   // Non-finite values are an Error that names row, layer, token and channel, and suggests bf16.
-  void write_row(int64_t row, const void* data, const Sha256Digest& image_digest);
+  // `thumbnail`: thumbnail_bytes() of them, RGB; null where the store has none.
+  void write_row(int64_t row, const void* data, const Sha256Digest& image_digest,
+                 const uint8_t* thumbnail = nullptr);
   // Its slot is filled with zeros.
   void write_bad_row(int64_t row, const Sha256Digest& image_digest);
   // The row will be computed again (its image changed since the interrupted run).

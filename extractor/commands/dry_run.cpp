@@ -52,7 +52,8 @@ void print_dry_run(const Extraction& extraction, const Vit& vit, int64_t batch_s
             << "disk needed     " << format_size(bytes) << "\n"
             << "disk free       " << format_size(available)
             << (bytes > available ? "  TOO LITTLE" : "") << "\n"
-            << "estimated time  " << format_duration(seconds) << " (the network alone)\n";
+            << "estimated time  " << format_duration(seconds) << " (the network alone"
+            << (extraction.reuse != nullptr ? ", if no row can be copied" : "") << ")\n";
 }
 
 }  // namespace last

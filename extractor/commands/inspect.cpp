@@ -89,6 +89,7 @@ json describe(const FeatureStoreReader& store) {
             {"layers", backbone.layers},
             {"norm_eps", backbone.norm_eps}}},
           {"labels", labels},
+          {"thumbnails", manifest.thumbnail_size},
           {"statistics", describe_statistics(store)},
           {"config", manifest.config},
           {"config_hash", manifest.config_hash()},
@@ -107,6 +108,9 @@ void print_text(const json& store) {
             << "layers       " << store["backbone"]["layers"] << "\n"
             << "features     " << store["config"]["features"].dump() << "\n"
             << "created by   " << json_text(store["created_by"]) << "\n";
+  if (const json& size = store["thumbnails"]; size != 0) {
+    std::cout << "thumbnails   " << size << " x " << size << " pixels\n";
+  }
   for (const json& column : store["labels"]) {
     std::cout << "labels       " << json_text(column["name"]) << ": " << column["classes"]
               << " classes, " << column["unlabelled"] << " rows without\n";

@@ -102,18 +102,25 @@ int extractor_run(const std::vector<std::string>& arguments) {
   manifest.backbone = backbone.info(layers);
   manifest.config = make_config(options, compute, preprocessing, backbone, layers);
   manifest.created_by = concat("extractor ", kVersion);
+  manifest.thumbnail_size = options.thumbnails ? kThumbnailSize : 0;
   manifest.shard_index = options.shard.index;
   manifest.shard_count = options.shard.count;
 
   const std::string path = shard_path(options.cache, options.shard.index, options.shard.count);
   const bool on_gpu = compute.device.is_cuda();
+  manifest = shard_manifest(std::move(manifest), list, plan);
+  std::optional<ReusableRows> reuse;
+  if (!options.reuse.empty()) reuse.emplace(options.reuse, manifest, compute.batch_size);
   const Extraction extraction{
       path,
       list,
       plan,
-      shard_manifest(std::move(manifest), list, plan),
-      {preprocessing, options.views, options.images.max_pixels(), compute.decode_threads, on_gpu},
-      on_gpu ? 4 : 1};
+      std::move(manifest),
+      {preprocessing, options.views, options.images.max_pixels(), compute.decode_threads, on_gpu,
+       options.thumbnails ? kThumbnailSize : 0},
+      on_gpu ? 4 : 1,
+      compute.batch_size,
+      reuse ? &*reuse : nullptr};
   check_interrupt("nothing was done");
   if (options.dry_run) {
     print_dry_run(extraction, backbone.vit, compute.batch_size);

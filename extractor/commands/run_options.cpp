@@ -28,6 +28,10 @@ void add_store_options(OptionParser& parser, ExtractorRunOptions& options, Texts
           "all | every:G | 0,3,6,..: maps to store; 0 is before the first block")(
           "store", po::value(&texts.store)->default_value(texts.store)->value_name("NAME"),
           "fp16 | bf16 | fp32")(
+          "reuse", po::value(&options.reuse)->value_name("OLD.h5"),
+          "copy the rows of images whose bytes are unchanged from this store of the same options")(
+          "thumbnails", po::bool_switch(&options.thumbnails),
+          "keep a picture of 64x64 pixels per row, for reports")(
           "shard", po::value(&texts.shard)->default_value(texts.shard)->value_name("I/N|auto"),
           "extract part I of N (from 0) into its own file; auto: from Slurm, Open MPI or torchrun");
 }
@@ -75,6 +79,9 @@ std::optional<ExtractorRunOptions> parse_extractor_run_options(
   if (options.cache.empty()) fail_usage("--cache NAME.h5 is missing");
   if (!options.cache.ends_with(".h5") || ("/" + options.cache).ends_with("/.h5")) {
     fail_usage("--cache ", options.cache, ": a name that ends in .h5 is expected");
+  }
+  if (options.reuse == options.cache) {
+    fail_usage("--reuse ", options.reuse, ": another store than --cache is expected");
   }
   parse_layers(options.layers, 0);
   if (texts.store != "fp16" && texts.store != "bf16" && texts.store != "fp32") {

@@ -22,6 +22,8 @@ struct ExtractorRunOptions {
   TaskPart shard;
   int64_t allow_bad = 0;
   std::optional<double> time_limit;  // seconds
+  std::string reuse;                 // an earlier store; empty: none
+  bool thumbnails = false;
   bool dry_run = false;
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <numeric>
 #include <utility>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "common/feature_store/writer.h"
 #include "extractor/pipeline/bad_images.h"
 #include "extractor/pipeline/image_digests.h"
+#include "extractor/pipeline/reuse_copy.h"
 #include "extractor/pipeline/row_writer.h"
 
 namespace last {
@@ -20,14 +22,53 @@ namespace {
 
 constexpr double kPatience = 0.1;  // seconds between looks for an interrupt
 
-std::vector<int64_t> missing_batches(const RowPlan& plan, const FeatureStoreWriter& store) {
-  std::vector<int64_t> batches;
+using Batches = std::vector<std::vector<int64_t>>;
+
+bool is_absent(const FeatureStoreWriter& store, int64_t row) {
+  return store.state(row) == RowState::kAbsent;
+}
+
+std::vector<int64_t> rows_of_batch(const RowPlan& plan, int64_t batch) {
+  std::vector<int64_t> rows(static_cast<size_t>(plan.batch_end(batch) - plan.batch_begin(batch)));
+  std::iota(rows.begin(), rows.end(), plan.batch_begin(batch));
+  return rows;
+}
+
+Batches missing_batches(const RowPlan& plan, const FeatureStoreWriter& store) {
+  Batches batches;
   for (int64_t batch = 0; batch < plan.batches(); ++batch) {
-    bool missing = false;
-    for (int64_t row = plan.batch_begin(batch); row < plan.batch_end(batch); ++row) {
-      missing = missing || store.state(row) == RowState::kAbsent;
+    std::vector<int64_t> rows = rows_of_batch(plan, batch);
+    if (std::ranges::any_of(rows, [&](int64_t row) { return is_absent(store, row); })) {
+      batches.push_back(std::move(rows));
     }
-    if (missing) batches.push_back(batch);
+  }
+  return batches;
+}
+
+// Absent rows of all whole batches, gathered into batches of that size: a product's bits may depend
+// on how many rows it has, but not on which. The last one is filled up with rows that are there. An
+// incomplete batch at the end stays what it is.
+Batches gathered_batches(const RowPlan& plan, const FeatureStoreWriter& store, int64_t batch_size) {
+  Batches batches;
+  const int64_t whole_end = plan.rows() - plan.rows() % batch_size;
+  std::vector<int64_t> absent, present;
+  for (int64_t row = 0; row < whole_end; ++row) {
+    (is_absent(store, row) ? absent : present).push_back(row);
+  }
+  const auto size = static_cast<size_t>(batch_size);
+  for (size_t at = 0; at < absent.size(); at += size) {
+    const size_t end = std::min(at + size, absent.size());
+    std::vector<int64_t> rows(absent.begin() + static_cast<std::ptrdiff_t>(at),
+                              absent.begin() + static_cast<std::ptrdiff_t>(end));
+    for (size_t i = 0; rows.size() < size; ++i) rows.push_back(present[i]);
+    std::ranges::sort(rows);
+    batches.push_back(std::move(rows));
+  }
+  if (whole_end < plan.rows()) {
+    std::vector<int64_t> rows = rows_of_batch(plan, plan.batches() - 1);
+    if (std::ranges::any_of(rows, [&](int64_t row) { return is_absent(store, row); })) {
+      batches.push_back(std::move(rows));
+    }
   }
   return batches;
 }
@@ -47,17 +88,17 @@ void note_bad_images(const Extraction& job, const ImageBatch& batch, BadImages& 
   for (size_t i = 0; i < batch.images.size(); ++i) {
     const std::string& reason = batch.images[i].bad_reason;
     if (reason.empty()) continue;
-    const int64_t image = job.plan.image_of(batch.first_row + static_cast<int64_t>(i));
+    const int64_t image = job.plan.image_of(batch.rows[i]);
     bad.add(image, job.list.ids[static_cast<size_t>(image)], reason);
   }
 }
 
 void compute_rows(const Extraction& job, const Vit& vit, FeatureStoreWriter& store,
                   BadImages& bad) {
-  const std::vector<int64_t> batches = missing_batches(job.plan, store);
+  const Batches batches = job.reuse != nullptr ? gathered_batches(job.plan, store, job.batch_size)
+                                               : missing_batches(job.plan, store);
   int64_t rows = 0;
-  for (const int64_t batch : batches)
-    rows += job.plan.batch_end(batch) - job.plan.batch_begin(batch);
+  for (const auto& batch : batches) rows += static_cast<int64_t>(batch.size());
   Progress progress("extracting", "rows", job.plan.rows(), job.plan.rows() - rows);
   int64_t done = job.plan.rows() - rows;
 
@@ -108,6 +149,7 @@ std::string hint_about(const ImageList& list) {
 ExtractionResult extract(const Extraction& job, const Vit& vit) {
   FeatureStoreWriter store(job.path, job.manifest);
   if (store.resumed()) check_stored_rows(job, store);
+  if (job.reuse != nullptr) copy_reusable_rows(job, store);
   BadImages bad;
   compute_rows(job, vit, store, bad);
   if (store.rows_stored() == 0) {

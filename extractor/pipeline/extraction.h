@@ -7,6 +7,7 @@
 #include "extractor/backbone/vit.h"
 #include "extractor/images/image_list.h"
 #include "extractor/pipeline/image_loader.h"
+#include "extractor/pipeline/reuse.h"
 #include "extractor/pipeline/row_plan.h"
 
 namespace last {
@@ -19,6 +20,8 @@ struct Extraction {
   Manifest manifest;
   ImageLoader::Options loader;
   int write_threads = 1;
+  int64_t batch_size = 32;  // the plan's
+  const ReusableRows* reuse = nullptr;
 };
 
 // Images that could not be used.
@@ -27,7 +30,9 @@ struct ExtractionResult {
 };
 
 // decode -> forward -> store. Creates or resumes the store; batches with a missing row are computed
-// whole, so that the result doesn't depend on where an earlier run stopped. Stored rows whose image
+// whole, so that the result doesn't depend on where an earlier run stopped. With `reuse`, rows of
+// images that are there are copied, and what is missing then is computed in batches of the same
+// size. Stored rows whose image
 // has changed since are an Error. Throws Interrupted after the batch in hand; an Error where not
 // one image is readable.
 ExtractionResult extract(const Extraction& extraction, const Vit& vit);

@@ -11,12 +11,13 @@
 #include "common/error.h"
 #include "extractor/images/bad_image.h"
 #include "extractor/images/decode.h"
+#include "extractor/pipeline/thumbnail.h"
 
 namespace last {
 
 struct ImageLoader::PendingBatch {
   ImageBatch batch;
-  int64_t rows = 0;
+  int64_t size = 0;      // rows
   int64_t claimed = 0;   // rows that a thread has taken
   int64_t finished = 0;  // rows that are prepared
 };
@@ -27,8 +28,8 @@ struct ImageLoader::Task {
   int64_t end = 0;
 };
 
-ImageLoader::ImageLoader(const ImageList& list, const RowPlan& plan, std::vector<int64_t> batches,
-                         const Options& options)
+ImageLoader::ImageLoader(const ImageList& list, const RowPlan& plan,
+                         std::vector<std::vector<int64_t>> batches, const Options& options)
     : list_(list), plan_(plan), batches_(std::move(batches)), options_(options) {
   open_batches();
   try {
@@ -55,14 +56,16 @@ void ImageLoader::stop() {
 
 void ImageLoader::open_batches() {
   while (pending_.size() < kWindow && opened_ < batches_.size()) {
-    const int64_t index = batches_[opened_++];
     auto pending = std::make_unique<PendingBatch>();
-    pending->batch.first_row = plan_.batch_begin(index);
-    pending->rows = plan_.batch_end(index) - pending->batch.first_row;
-    pending->batch.images.resize(static_cast<size_t>(pending->rows));
+    pending->batch.rows = batches_[opened_++];
+    pending->size = static_cast<int64_t>(pending->batch.rows.size());
+    pending->batch.images.resize(pending->batch.rows.size());
     pending->batch.pixels = at::zeros(
-        {pending->rows, 3, options_.preprocessing.height, options_.preprocessing.width},
+        {pending->size, 3, options_.preprocessing.height, options_.preprocessing.width},
         c10::TensorOptions().dtype(c10::ScalarType::Float).pinned_memory(options_.pinned));
+    if (const int64_t size = options_.thumbnail_size; size > 0) {
+      pending->batch.thumbnails = at::zeros({pending->size, size, size, 3}, c10::ScalarType::Byte);
+    }
     pending_.push_back(std::move(pending));
   }
 }
@@ -70,7 +73,7 @@ void ImageLoader::open_batches() {
 std::optional<ImageBatch> ImageLoader::next(double patience) {
   std::unique_lock lock(mutex_);
   if (finished()) return std::nullopt;
-  const auto ready = [&] { return error_ || pending_.front()->finished == pending_.front()->rows; };
+  const auto ready = [&] { return error_ || pending_.front()->finished == pending_.front()->size; };
   if (!batch_ready_.wait_for(lock, std::chrono::duration<double>(patience), ready)) {
     return std::nullopt;
   }
@@ -89,11 +92,13 @@ bool ImageLoader::take_task(std::unique_lock<std::mutex>& lock, Task* task) {
   for (;;) {
     if (stop_) return false;
     for (const auto& pending : pending_) {
-      if (pending->claimed == pending->rows) continue;
-      const int64_t first = pending->batch.first_row;
-      const int64_t image = plan_.image_of(first + pending->claimed);
+      if (pending->claimed == pending->size) continue;
+      const auto image_of = [&](int64_t i) {
+        return plan_.image_of(pending->batch.rows[static_cast<size_t>(i)]);
+      };
+      const int64_t image = image_of(pending->claimed);
       *task = {pending.get(), pending->claimed, pending->claimed};
-      while (task->end < pending->rows && plan_.image_of(first + task->end) == image) ++task->end;
+      while (task->end < pending->size && image_of(task->end) == image) ++task->end;
       pending->claimed = task->end;
       return true;
     }
@@ -124,9 +129,21 @@ void ImageLoader::work() {
   }
 }
 
+// The same picture for all views of the image.
+void ImageLoader::add_thumbnail(const cv::Mat& decoded, const Task& task,
+                                const at::Tensor& thumbnails) {
+  const int64_t bytes = thumbnails.stride(0);
+  auto* all = static_cast<uint8_t*>(thumbnails.data_ptr());
+  uint8_t* first = all + task.begin * bytes;
+  make_thumbnail(decoded, static_cast<int>(thumbnails.size(1)), first);
+  for (int64_t row = task.begin + 1; row < task.end; ++row) {
+    std::copy_n(first, bytes, all + row * bytes);
+  }
+}
+
 void ImageLoader::prepare(const Task& task) const {
   ImageBatch& batch = task.pending->batch;
-  const int64_t image = plan_.image_of(batch.first_row + task.begin);
+  const int64_t image = plan_.image_of(batch.rows[static_cast<size_t>(task.begin)]);
   const std::string& id = list_.ids[static_cast<size_t>(image)];
   const int64_t row_floats = batch.pixels.stride(0);
   float* pixels = static_cast<float*>(batch.pixels.data_ptr());
@@ -135,8 +152,9 @@ void ImageLoader::prepare(const Task& task) const {
     const std::vector<uint8_t> bytes = read_image_file(list_.paths[static_cast<size_t>(image)]);
     result.digest = sha256(bytes.data(), bytes.size());
     const cv::Mat decoded = decode_image(bytes, options_.max_pixels);
+    if (batch.thumbnails.defined()) add_thumbnail(decoded, task, batch.thumbnails);
     for (int64_t i = task.begin; i < task.end; ++i) {
-      const int view = plan_.view_of(batch.first_row + i);
+      const int view = plan_.view_of(batch.rows[static_cast<size_t>(i)]);
       normalise(make_view(decoded, options_.preprocessing, options_.views, id, view),
                 options_.preprocessing, pixels + i * row_floats);
     }

@@ -28,8 +28,9 @@ struct RowImage {
 };
 
 struct ImageBatch {
-  int64_t first_row = 0;         // in the shard
+  std::vector<int64_t> rows;     // [B], in the shard
   at::Tensor pixels;             // fp32 [B, 3, H, W], normalised; zeros for bad images
+  at::Tensor thumbnails;         // uint8 [B, S, S, 3], RGB; undefined where none are made
   std::vector<RowImage> images;  // [B]
 };
 
@@ -42,12 +43,13 @@ class ImageLoader {
     Views views;
     uint64_t max_pixels = 0;
     int threads = 1;
-    bool pinned = false;  // page-locked memory, for copies to a GPU
+    bool pinned = false;         // page-locked memory, for copies to a GPU
+    int64_t thumbnail_size = 0;  // 0: none are made
   };
 
-  // `batches` of the plan, in this order. `list` and `plan` must outlive the loader. An Error where
-  // the system gives fewer threads.
-  ImageLoader(const ImageList& list, const RowPlan& plan, std::vector<int64_t> batches,
+  // Rows of each batch, ascending, in this order. `list` and `plan` must outlive the loader. An
+  // Error where the system gives fewer threads.
+  ImageLoader(const ImageList& list, const RowPlan& plan, std::vector<std::vector<int64_t>> batches,
               const Options& options);
   ~ImageLoader();  // returns when the images in hand are decoded
   ImageLoader(const ImageLoader&) = delete;
@@ -70,10 +72,11 @@ class ImageLoader {
   void work();
   bool take_task(std::unique_lock<std::mutex>& lock, Task* task);
   void prepare(const Task& task) const;
+  static void add_thumbnail(const cv::Mat& decoded, const Task& task, const at::Tensor& thumbnails);
 
   const ImageList& list_;
   const RowPlan& plan_;
-  const std::vector<int64_t> batches_;
+  const std::vector<std::vector<int64_t>> batches_;
   const Options options_;
 
   std::mutex mutex_;

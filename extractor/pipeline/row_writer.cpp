@@ -64,15 +64,19 @@ void RowWriter::write_rows(const Job& job) {
   const auto& [batch, maps] = job;
   const auto* data = static_cast<const char*>(maps.data_ptr());
   const auto row_bytes = static_cast<size_t>(store_.manifest().row_bytes());
+  const uint8_t* thumbnails =
+      batch.thumbnails.defined() ? batch.thumbnails.const_data_ptr<uint8_t>() : nullptr;
+  const int64_t thumbnail_bytes = store_.manifest().thumbnail_bytes();
   const auto count = static_cast<int64_t>(batch.images.size());
   std::atomic<int64_t> next{0};
   pool_.run([&](int) {
     for (int64_t i = next++; i < count; i = next++) {
-      const int64_t row = batch.first_row + i;
+      const int64_t row = batch.rows[static_cast<size_t>(i)];
       const RowImage& image = batch.images[static_cast<size_t>(i)];
       if (store_.state(row) != RowState::kAbsent) continue;
       if (image.bad_reason.empty()) {
-        store_.write_row(row, data + static_cast<size_t>(i) * row_bytes, image.digest);
+        store_.write_row(row, data + static_cast<size_t>(i) * row_bytes, image.digest,
+                         thumbnails == nullptr ? nullptr : thumbnails + i * thumbnail_bytes);
       } else {
         store_.write_bad_row(row, image.digest);
       }

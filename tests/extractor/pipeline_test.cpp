@@ -56,6 +56,18 @@ TEST(RowPlan, RowsCountFromTheShard) {
   EXPECT_EQ(plan.view_of(13), 2);
 }
 
+std::vector<std::vector<int64_t>> rows_of(const RowPlan& plan,
+                                          const std::vector<int64_t>& batches) {
+  std::vector<std::vector<int64_t>> rows;
+  for (const int64_t batch : batches) {
+    auto& part = rows.emplace_back();
+    for (int64_t row = plan.batch_begin(batch); row < plan.batch_end(batch); ++row) {
+      part.push_back(row);
+    }
+  }
+  return rows;
+}
+
 class ImageLoaderTest : public testing::Test {
  protected:
   ImageLoaderTest() {
@@ -69,14 +81,18 @@ class ImageLoaderTest : public testing::Test {
   }
 
   // All batches, as one row of floats per row.
-  std::vector<std::vector<float>> load(const RowPlan& plan, std::vector<int64_t> batches) {
+  std::vector<std::vector<float>> load(const RowPlan& plan, const std::vector<int64_t>& batches) {
+    return load(plan, rows_of(plan, batches));
+  }
+  std::vector<std::vector<float>> load(const RowPlan& plan,
+                                       const std::vector<std::vector<int64_t>>& batches) {
     std::vector<std::vector<float>> rows;
     ImageLoader loader(list_, plan, batches, options_);
     size_t next = 0;
     while (!loader.finished()) {
       const auto batch = loader.next(10.0);
       if (!batch) continue;
-      EXPECT_EQ(batch->first_row, plan.batch_begin(batches[next++]));
+      EXPECT_EQ(batch->rows, batches[next++]);
       const auto* data = static_cast<const float*>(batch->pixels.data_ptr());
       for (size_t i = 0; i < batch->images.size(); ++i) {
         rows.emplace_back(data + i * 192, data + (i + 1) * 192);
@@ -103,14 +119,21 @@ TEST_F(ImageLoaderTest, SameRowsWithAnyNumberOfThreads) {
   options_.threads = 5;
   EXPECT_EQ(load(plan, all), one);
   // Any part of the batches gives the same rows.
-  const auto part = load(plan, {2, 9});
+  const auto part = load(plan, std::vector<int64_t>{2, 9});
   EXPECT_EQ(part[0], one[32]);
   EXPECT_EQ(part.back(), one.back());
+  // And so do rows of several batches: views of one image, two images far apart.
+  const auto gathered = load(plan, std::vector<std::vector<int64_t>>{{3, 5, 100}, {149}});
+  ASSERT_EQ(gathered.size(), 4U);
+  EXPECT_EQ(gathered[0], one[3]);
+  EXPECT_EQ(gathered[1], one[5]);
+  EXPECT_EQ(gathered[2], one[100]);
+  EXPECT_EQ(gathered[3], one[149]);
 }
 
 TEST_F(ImageLoaderTest, BadImagesAreZerosWithAReason) {
   const RowPlan plan(50, 1, 5, 0, 1);
-  const auto rows = load(plan, {0});
+  const auto rows = load(plan, std::vector<int64_t>{0});
   EXPECT_EQ(reasons_[2], "no such file");
   EXPECT_EQ(digests_[2], Sha256Digest{});
   EXPECT_EQ(rows[2], std::vector<float>(192, 0.0F));
@@ -123,7 +146,7 @@ TEST_F(ImageLoaderTest, CanBeDroppedAtAnyTime) {
   const RowPlan plan(50, 1, 5, 0, 1);
   options_.threads = 4;
   for (int taken = 0; taken < 3; ++taken) {
-    ImageLoader loader(list_, plan, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, options_);
+    ImageLoader loader(list_, plan, rows_of(plan, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9}), options_);
     for (int i = 0; i < taken; ++i) loader.next(10.0);
   }
 }
@@ -174,7 +197,7 @@ TEST_F(ImageLoaderTest, ChangedImagesMakeAStoreStale) {
 TEST_F(ImageLoaderTest, TooManyThreadsAreAnError) {
   const RowPlan plan(50, 1, 5, 0, 1);
   options_.threads = 1024;
-  EXPECT_EXIT(with_little_memory([&] { ImageLoader(list_, plan, {0}, options_); }),
+  EXPECT_EXIT(with_little_memory([&] { ImageLoader(list_, plan, rows_of(plan, {0}), options_); }),
               testing::ExitedWithCode(0), "");
   EXPECT_EXIT(with_little_memory([] { ThreadPool(1024); }), testing::ExitedWithCode(0), "");
 }

@@ -18,8 +18,8 @@ constexpr int64_t kRows = 40, kBatch = 4;
 
 ImageBatch batch_from(int64_t first_row) {
   ImageBatch batch;
-  batch.first_row = first_row;
   for (int64_t row = first_row; row < first_row + kBatch; ++row) {
+    batch.rows.push_back(row);
     batch.images.push_back({testing::example_digest(row), row == 3 ? "bad" : ""});
   }
   return batch;

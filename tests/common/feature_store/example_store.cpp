@@ -103,11 +103,21 @@ Sha256Digest example_digest(int64_t row) {
   return sha256(text.data(), text.size());
 }
 
+std::vector<uint8_t> example_thumbnail(const Manifest& manifest, int64_t row) {
+  std::vector<uint8_t> bytes(static_cast<size_t>(manifest.thumbnail_bytes()));
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    bytes[i] = static_cast<uint8_t>(17 * static_cast<size_t>(row) + i);
+  }
+  return bytes;
+}
+
 void write_example_row(FeatureStoreWriter& writer, int64_t row) {
   if (row == 3) {
     writer.write_bad_row(row, example_digest(row));
   } else {
-    writer.write_row(row, example_row(writer.manifest(), row).data(), example_digest(row));
+    const std::vector<uint8_t> thumbnail = example_thumbnail(writer.manifest(), row);
+    writer.write_row(row, example_row(writer.manifest(), row).data(), example_digest(row),
+                     thumbnail.empty() ? nullptr : thumbnail.data());
   }
 }
 

@@ -29,6 +29,8 @@ Manifest example_manifest(int64_t rows, c10::ScalarType dtype = c10::ScalarType:
 // Element e of row r: ((31 r + 7 e) mod 201 - 100) / 16, exact in every type.
 std::vector<char> example_row(const Manifest& manifest, int64_t row);
 Sha256Digest example_digest(int64_t row);
+// Byte i of row r: (17 r + i) mod 256. As many as the manifest's thumbnails have.
+std::vector<uint8_t> example_thumbnail(const Manifest& manifest, int64_t row);
 
 void write_example_row(FeatureStoreWriter& writer, int64_t row);
 
