@@ -86,20 +86,50 @@ void ImageOptions::add(OptionParser& parser) {
           "max-pixels", with_default(&max_pixels_, "N"), "larger images are bad images");
 }
 
+void ImageOptions::add_without_defaults(OptionParser& parser) {
+  resize_ = crop_ = interpolation_ = "";
+  parser.group("Images (the networks tell all but the first; what differs is refused)")
+      .add_options()  //
+      ("images", po::value(&images_)->value_name("LIST_OR_DIR"),
+       "list of `path label` lines, .csv, or folder of class folders; labels are optional "
+       "(required)")("resize", po::value(&resize_)->value_name("N|WxH"),
+                     "size that the network sees, in pixels")(
+          "crop", po::value(&crop_)->value_name("none|center:S"),
+          "none: straight to that size; center:S: shorter side to S, then the centre")(
+          "interpolation", po::value(&interpolation_)->value_name("NAME"), "bicubic | bilinear")(
+          "mean", po::value(&mean_)->value_name("R,G,B"), "subtracted from channels in 0..1")(
+          "std", po::value(&std_)->value_name("R,G,B"), "then divided by this")(
+          "max-pixels", with_default(&max_pixels_, "N"), "larger images are bad images");
+}
+
 Preprocessing ImageOptions::resolve() const {
-  if (images_.empty()) fail_usage("--images LIST_OR_DIR is missing");
+  check();
   Preprocessing preprocessing;
-  parse_resize(resize_, &preprocessing);
-  parse_crop(crop_, &preprocessing);
-  preprocessing.interpolation = parse_interpolation(interpolation_);
-  if (!mean_.empty()) preprocessing.mean = parse_channels("--mean", mean_);
-  if (!std_.empty()) preprocessing.std = parse_channels("--std", std_);
-  for (const float value : preprocessing.std) {
+  apply_given(&preprocessing);
+  return preprocessing;
+}
+
+Preprocessing ImageOptions::resolve(const Preprocessing& base) const {
+  Preprocessing preprocessing = base;
+  apply_given(&preprocessing);
+  return preprocessing;
+}
+
+void ImageOptions::apply_given(Preprocessing* preprocessing) const {
+  if (!resize_.empty()) parse_resize(resize_, preprocessing);
+  if (!crop_.empty()) parse_crop(crop_, preprocessing);
+  if (!interpolation_.empty()) preprocessing->interpolation = parse_interpolation(interpolation_);
+  if (!mean_.empty()) preprocessing->mean = parse_channels("--mean", mean_);
+  if (!std_.empty()) preprocessing->std = parse_channels("--std", std_);
+  for (const float value : preprocessing->std) {
     if (value <= 0.0F) fail_usage("--std ", std_, ": positive numbers are expected");
   }
+  preprocessing->validate();
+}
+
+void ImageOptions::check() const {
+  if (images_.empty()) fail_usage("--images LIST_OR_DIR is missing");
   if (max_pixels_ < 1) fail_usage("--max-pixels ", max_pixels_, ": at least 1 is expected");
-  preprocessing.validate();
-  return preprocessing;
 }
 
 void ImageOptions::resolve_statistics(const Backbone& backbone,
@@ -148,15 +178,20 @@ void DeviceOptions::validate() const {
   }
 }
 
-DeviceOptions::Resolved DeviceOptions::resolve() const {
+DeviceOptions::Resolved DeviceOptions::resolve(std::optional<c10::ScalarType> recorded) const {
   validate();
   Resolved resolved;
   resolved.device = resolve_device(device_);
   resolved.threads = configure_threads(threads_);
   resolved.batch_size = batch_size_;
   const bool gpu = resolved.device.is_cuda();
-  const std::string precision = precision_ != "auto" ? precision_ : gpu ? "fp16" : "fp32";
-  resolved.precision = parse_dtype(precision, "--precision");
+  resolved.precision = gpu ? c10::ScalarType::Half : c10::ScalarType::Float;
+  if (precision_ != "auto") {
+    resolved.precision = parse_dtype(precision_, "--precision");
+  } else if (recorded && (gpu || recorded != c10::ScalarType::Half)) {
+    resolved.precision = *recorded;
+  }
+  const std::string precision = dtype_name(resolved.precision);
   const int processors = available_processors();
   resolved.decode_threads = decode_threads_ > 0 ? static_cast<int>(decode_threads_)
                             : gpu               ? processors

@@ -29,8 +29,14 @@ class ModelOptions {
 class ImageOptions {
  public:
   void add(OptionParser& parser);
+  // Without defaults, for networks that tell what they need.
+  void add_without_defaults(OptionParser& parser);
+  // What can be checked without images or networks.
+  void check() const;
   // All but mean and std; a UsageError where something can't be meant.
   Preprocessing resolve() const;
+  // Likewise with what isn't given taken from `base`, mean and std included.
+  Preprocessing resolve(const Preprocessing& base) const;
   // Fills in mean and std: the option, else what lies beside the weights, else with a notice
   // what the family usually has, else 0.5.
   void resolve_statistics(const Backbone& backbone, Preprocessing* preprocessing) const;
@@ -39,6 +45,8 @@ class ImageOptions {
   uint64_t max_pixels() const;
 
  private:
+  void apply_given(Preprocessing* preprocessing) const;
+
   std::string images_, resize_ = "224", crop_ = "none", interpolation_ = "bicubic", mean_, std_;
   int64_t max_pixels_ = static_cast<int64_t>(kDefaultMaxPixels);
 };
@@ -56,8 +64,9 @@ class DeviceOptions {
   void add(OptionParser& parser);
   // What can be checked without touching a device.
   void validate() const;
-  // Also sets torch's number of threads.
-  Resolved resolve() const;
+  // Also sets torch's number of threads. `recorded`: the precision that features were made in,
+  // which auto repeats where the device is good at it.
+  Resolved resolve(std::optional<c10::ScalarType> recorded = std::nullopt) const;
 
  private:
   std::string precision_ = "auto", device_ = "auto";

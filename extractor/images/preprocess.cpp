@@ -1,6 +1,7 @@
 #include "extractor/images/preprocess.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <cstdint>
@@ -59,6 +60,27 @@ nlohmann::json Preprocessing::to_json() const {
           {"interpolation", interpolation_name(interpolation)},
           {"mean", mean},
           {"std", std}};
+}
+
+Preprocessing preprocessing_from_json(const nlohmann::json& json) {
+  Preprocessing preprocessing;
+  try {
+    const auto size = json.at("resize").get<std::array<int64_t, 2>>();
+    parse_resize(concat(size[0], "x", size[1]), &preprocessing);
+    parse_crop(json.at("crop").get<std::string>(), &preprocessing);
+    preprocessing.interpolation = parse_interpolation(json.at("interpolation").get<std::string>());
+    preprocessing.mean = json.at("mean").get<std::array<float, 3>>();
+    preprocessing.std = json.at("std").get<std::array<float, 3>>();
+    preprocessing.validate();
+  } catch (const nlohmann::json::exception& error) {
+    fail("not a description of preprocessing: ", error.what());
+  } catch (const UsageError& error) {
+    fail("not a description of preprocessing: ", error.what());
+  }
+  for (const float value : preprocessing.std) {
+    if (!(value > 0.0F)) fail("not a description of preprocessing: a std of ", value);
+  }
+  return preprocessing;
 }
 
 int64_t round_half_even(double value) {

@@ -26,6 +26,9 @@ struct Preprocessing {
   nlohmann::json to_json() const;
 };
 
+// The inverse of to_json(). Anything else is an Error.
+Preprocessing preprocessing_from_json(const nlohmann::json& json);
+
 // "224" | "320x224" (width x height) into width and height, "none" | "center:256" into crop.
 // Anything else is a UsageError.
 void parse_resize(const std::string& text, Preprocessing* preprocessing);
