@@ -1,16 +1,22 @@
 """`trainer report`: the page's data against pandas, hostile names, several runs, what is refused."""
 
+import base64
 import html.parser
+import io
 import json
 import re
 import shutil
 import subprocess
 
+import h5py
+import numpy as np
 import pandas
 import pytest
+from PIL import Image
 
 from fake_run import HOSTILE, make_run
 from paths import tool
+from tiny_stores import draw_images, extract
 
 
 def report(*arguments, status=0):
@@ -263,6 +269,36 @@ def test_a_real_run(tiny, tmp_path):
 def small(tmp_path_factory):
     return make_run(tmp_path_factory.mktemp("small") / "run", networks=3, classes=3, epochs=2,
                     images=20)
+
+
+def test_pictures_of_the_worst_images(tiny, tmp_path):
+    images = draw_images(tmp_path, "train", 48, 3)
+    store = extract(tiny["weights"], images, tmp_path / "train.h5", "--thumbnails")
+    run = tmp_path / "run"
+    options = [str(a) for a in (tool("trainer"), "run", "--train", store, "--run", run, "--target",
+                                "corner", "--epochs", "1", "--warmup-epochs", "0", "--rank", "4",
+                                "--batch-size", "16", "--quiet")]
+    subprocess.run([*options, "--val-fraction", "0.5"], check=True, capture_output=True)
+    report("--run", run)
+    with h5py.File(store) as file:
+        ids = [name.decode() for name in file["sample_id"][:]]
+        pictures = file["thumbnails"][:]
+    worst = Page(run / "report.html").data["runs"][0]["predictions"][0]["worst"]
+    assert worst
+    for sample in worst:
+        kind, encoded = sample["thumbnail"].split(",")
+        assert kind == "data:image/png;base64"
+        with Image.open(io.BytesIO(base64.b64decode(encoded))) as picture:
+            assert picture.format == "PNG"
+            np.testing.assert_array_equal(np.asarray(picture), pictures[ids.index(sample["path"])])
+    # Other data under the store's name: no pictures rather than wrong ones.
+    store.unlink()
+    extract(tiny["weights"], draw_images(tmp_path / "other", "train", 48, 4), store, "--thumbnails")
+    report("--run", run)
+    worst = Page(run / "report.html").data["runs"][0]["predictions"][0]["worst"]
+    assert worst and not any("thumbnail" in sample for sample in worst)
+    store.unlink()
+    report("--run", run)
 
 
 def damage(small, tmp_path, name, text):

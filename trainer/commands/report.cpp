@@ -19,6 +19,7 @@
 #include "trainer/report/page/page.h"
 #include "trainer/report/report_data.h"
 #include "trainer/report/summary.h"
+#include "trainer/report/thumbnails.h"
 
 namespace po = boost::program_options;
 
@@ -187,11 +188,14 @@ int trainer_report(const std::vector<std::string>& arguments) {
   for (const auto& path : options->runs) {
     const auto run = read_run(path);
     const auto answers = answers_of(run);
+    const Thumbnails test(run.config, "test");
+    const Thumbnails val(run.config, "val");
     title += (runs.empty() ? " " : ", ") + run.name;
     text += (runs.empty() ? "" : "\n") + text_of(run, answers);
-    runs.push_back(
-        report_data(run, answers, selection_of(run) == Selection::kVal,
-                    [](const std::string&, const std::string&) { return std::string(); }));
+    runs.push_back(report_data(run, answers, selection_of(run) == Selection::kVal,
+                               [&](const std::string& data, const std::string& image) {
+                                 return (data == "test" ? test : val).data_uri(image);
+                               }));
   }
   const nlohmann::json data = {
       {"program", concat("trainer ", kVersion)}, {"created", time_text()}, {"runs", runs}};
