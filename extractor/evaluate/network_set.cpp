@@ -88,8 +88,7 @@ NetworkSet::NetworkSet(const std::vector<NamedBundle>& bundles, const BackboneIn
       config.label_smoothing.push_back(0.0);
     }
     Parameters parameters = stack(networks, backbone).to(device);
-    banks_.push_back({make_engine(std::move(config), device, threads, Precision::kFloat32),
-                      std::move(parameters)});
+    banks_.push_back({make_engine(std::move(config), {device, threads}), std::move(parameters)});
   }
 }
 

@@ -23,7 +23,7 @@ int main(int argc, char** argv) {
     for (const auto& member : bundle.members) {
       const last::BankConfig config{
           member.backbone, member.config, {member.parameters.head_bias.size(1)}, {0}};
-      const auto engine = last::make_engine(config, at::kCPU, 1, last::Precision::kFloat32);
+      const auto engine = last::make_engine(config, {});
       logits[last::concat("logits.", logits.size())] =
           engine->logits(features, {1}, member.parameters)[0].contiguous();
     }
