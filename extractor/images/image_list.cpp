@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <cctype>
 #include <filesystem>
-#include <unordered_map>
 
 #include "common/error.h"
 #include "common/io/checksum.h"
 #include "common/io/file.h"
-#include "extractor/images/labels.h"
+#include "common/labels/csv_list.h"
+#include "common/labels/labels.h"
 #include "extractor/images/list_rows.h"
 
 namespace last {
@@ -32,21 +32,6 @@ std::string digest_of_rows(const ListRows& rows) {
   return to_hex(digest.finish());
 }
 
-void check_rows(const ListRows& rows) {
-  if (rows.rows.empty()) fail(rows.source, ": no images in it");
-  std::unordered_map<std::string, int64_t> line_of;
-  for (const ListRow& row : rows.rows) {
-    if (row.id.find('\0') != std::string::npos) {
-      fail(rows.source, ":", row.line, ": a zero byte; is this a text file?");
-    }
-    const auto [first, is_new] = line_of.emplace(row.id, row.line);
-    if (!is_new) {
-      fail(rows.source, ":", row.line, ": \"", row.id, "\" is in the list twice, first in line ",
-           first->second);
-    }
-  }
-}
-
 }  // namespace
 
 std::string resolve_path(const std::string& folder, const std::string& id) {
@@ -68,12 +53,13 @@ ImageList read_image_list(const std::string& list_or_folder) {
   } else {
     std::string text = read_text_file(list_or_folder);
     list.sha256 = to_hex(sha256(text.data(), text.size()));
-    if (text.rfind("\xef\xbb\xbf", 0) == 0) text.erase(0, 3);
+    strip_byte_order_mark(text);
     folder = fs::path(list_or_folder).parent_path().string();
     rows = is_csv(list_or_folder) ? read_csv_rows(list_or_folder, text)
                                   : read_plain_rows(list_or_folder, text, folder);
   }
-  check_rows(rows);
+  if (rows.rows.empty()) fail(rows.source, ": no images in it");
+  check_ids(rows);
   for (size_t column = 0; column < rows.columns.size(); ++column) {
     list.labels.push_back(understand_labels(rows, column, is_folder));
   }

@@ -7,17 +7,9 @@
 namespace last {
 namespace {
 
-Manifest store(std::vector<LabelColumn> columns) {
-  Manifest manifest;
-  manifest.rows = static_cast<int64_t>(columns.front().labels.size());
-  manifest.labels = std::move(columns);
-  manifest.sample_ids.assign(static_cast<size_t>(manifest.rows), "image.png");
-  return manifest;
-}
-
 TEST(Targets, IndicesHaveLargestIndexPlusOneClassesOverAllStores) {
-  const auto train = store({{"label", {0, 1, kUnlabelled}, {}}});
-  const auto test = store({{"label", {4, 0}, {}}});
+  const StoreLabels train{"train.h5", {{"label", {0, 1, kUnlabelled}, {}}}};
+  const StoreLabels test{"test.h5", {{"label", {4, 0}, {}}}};
   const auto targets = resolve_targets({}, {&train, &test});
   ASSERT_EQ(targets.size(), 1u);
   EXPECT_EQ(targets[0].classes, 5);
@@ -25,8 +17,8 @@ TEST(Targets, IndicesHaveLargestIndexPlusOneClassesOverAllStores) {
 }
 
 TEST(Targets, NamesAreMatchedByNameAcrossStores) {
-  const auto train = store({{"kind", {0, 1}, {"cat", "dog"}}});
-  const auto test = store({{"kind", {1, 0, kUnlabelled}, {"ant", "dog"}}});
+  const StoreLabels train{"train.h5", {{"kind", {0, 1}, {"cat", "dog"}}}};
+  const StoreLabels test{"test.h5", {{"kind", {1, 0, kUnlabelled}, {"ant", "dog"}}}};
   const auto targets = resolve_targets({"kind"}, {&train, &test});
   EXPECT_EQ(targets[0].class_names, (std::vector<std::string>{"ant", "cat", "dog"}));
   EXPECT_EQ(target_labels(targets[0], train), (std::vector<int32_t>{1, 2}));
@@ -34,13 +26,15 @@ TEST(Targets, NamesAreMatchedByNameAcrossStores) {
 }
 
 TEST(Targets, RefusesWhatDoesNotFit) {
-  const auto train = store({{"kind", {0, 1}, {"cat", "dog"}}});
-  const auto test = store({{"kind", {0, 1}, {}}});
+  const StoreLabels train{"train.h5", {{"kind", {0, 1}, {"cat", "dog"}}}};
+  const StoreLabels test{"test.h5", {{"kind", {0, 1}, {}}}};
   EXPECT_THROW(resolve_targets({}, {&train, &test}), Error);   // names here, indices there
   EXPECT_THROW(resolve_targets({"colour"}, {&train}), Error);  // no such column
   EXPECT_THROW(resolve_targets({"kind", "kind"}, {&train}), UsageError);
-  const auto empty = store({{"kind", {kUnlabelled, kUnlabelled}, {}}});
+  const StoreLabels empty{"empty.h5", {{"kind", {kUnlabelled, kUnlabelled}, {}}}};
   EXPECT_THROW(resolve_targets({}, {&empty}), Error);
+  const StoreLabels bare{"bare.h5", {}};
+  EXPECT_THROW(resolve_targets({}, {&bare}), Error);  // no column at all
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include "common/cli/log.h"
 #include "common/error.h"
+#include "trainer/data/label_file.h"
 #include "trainer/data/split.h"
 
 namespace last {
@@ -121,16 +122,23 @@ RunData open_run_data(const RunOptions& options) {
                                     open_stores("val", options.val),
                                     open_stores("test", options.test)};
   check_same_features(groups);
-  std::vector<const Manifest*> manifests;
   for (const auto& group : groups) {
     for (const auto& reader : group.readers) {
-      manifests.push_back(&reader->manifest());
       for (const auto& warning : reader->warnings()) log_warning(warning);
     }
   }
+  std::optional<LabelFile> labels;
+  if (!options.labels.empty()) {
+    labels = read_label_file(options.labels);
+    log_info(apply_labels(*labels, groups));
+  }
+  std::vector<const StoreLabels*> columns;
+  for (const auto& group : groups) {
+    for (const auto& store : group.labels) columns.push_back(&store);
+  }
 
   RunData data;
-  data.targets = resolve_targets(options.targets, manifests);
+  data.targets = resolve_targets(options.targets, columns);
   data.train = Dataset(groups[0], data.targets, /*all_views=*/true);
   if (!options.val.empty()) data.val = Dataset(groups[1], data.targets, /*all_views=*/false);
   if (!options.test.empty()) data.test = Dataset(groups[2], data.targets, /*all_views=*/false);
@@ -143,7 +151,7 @@ RunData open_run_data(const RunOptions& options) {
   warn_of_shared_images(groups);
   batches_per_epoch(data.train, options.schedule);
 
-  const auto& manifest = *manifests.front();
+  const auto& manifest = groups[0].readers.front()->manifest();
   data.features = manifest.config.at("features");
   data.backbone = manifest.backbone;
   data.maps = union_of_maps(options.space, manifest.backbone);
@@ -159,6 +167,7 @@ RunData open_run_data(const RunOptions& options) {
                       {"val", describe_stores(groups[1])},
                       {"test", describe_stores(groups[2])},
                       {"targets", targets}};
+  if (labels) data.description["labels_sha256"] = labels->sha256;
   return data;
 }
 

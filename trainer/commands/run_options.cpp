@@ -52,6 +52,9 @@ void add_data_options(po::options_description& group, Texts& t, RunOptions& opti
   group.add_options()("run", po::value(&options.run)->value_name("DIR"),
                       "directory for everything this run writes; an interrupted run in it is "
                       "resumed (required)");
+  group.add_options()("labels", po::value(&options.labels)->value_name("FILE.csv"),
+                      "labels by sample id, for all stores: path,NAME,NAME.. as in an image list; "
+                      "they replace the stores' labels, or add columns to them");
   add(group, "target", t.target, "NAME[,..]", "label columns to learn (default: all)");
 }
 

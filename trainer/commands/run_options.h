@@ -24,6 +24,7 @@ struct RunOptions {
   std::vector<std::string> test;
   double val_fraction = 0;  // 0: no split
   std::string run;
+  std::string labels;                // a file; empty: only the stores' own
   std::vector<std::string> targets;  // empty: all columns
 
   SearchSpace space;

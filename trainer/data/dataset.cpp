@@ -8,9 +8,10 @@
 namespace last {
 
 StoreGroup open_stores(const std::string& role, const std::vector<std::string>& paths) {
-  StoreGroup group{role, paths, {}};
+  StoreGroup group{role, paths, {}, {}};
   for (const auto& path : paths) {
     group.readers.push_back(std::make_shared<const FeatureStoreReader>(path));
+    group.labels.push_back({path, group.readers.back()->manifest().labels});
   }
   return group;
 }
@@ -42,7 +43,9 @@ Dataset::Dataset(const StoreGroup& group, const std::vector<Target>& targets, bo
     const auto& reader = *readers_[store];
     const auto& manifest = reader.manifest();
     std::vector<std::vector<int32_t>> labels;
-    for (const auto& target : targets) labels.push_back(target_labels(target, manifest));
+    for (const auto& target : targets) {
+      labels.push_back(target_labels(target, group.labels[store]));
+    }
 
     std::unordered_map<std::string, std::vector<int64_t>> rows_of;  // by sample id
     std::vector<int64_t> first_rows;

@@ -16,6 +16,7 @@ struct StoreGroup {
   std::string role;  // "train", "val", "test"
   std::vector<std::string> paths;
   std::vector<std::shared_ptr<const FeatureStoreReader>> readers;
+  std::vector<StoreLabels> labels;  // of each reader
 };
 
 StoreGroup open_stores(const std::string& role, const std::vector<std::string>& paths);

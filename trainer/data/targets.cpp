@@ -8,22 +8,19 @@
 namespace last {
 namespace {
 
-std::string column_names(const Manifest& store) {
+std::string column_names(const StoreLabels& store) {
   std::string text;
-  for (const auto& column : store.labels) text += (text.empty() ? "" : ", ") + column.name;
+  for (const auto& column : store.columns) text += (text.empty() ? "" : ", ") + column.name;
   return text.empty() ? "none" : text;
 }
 
-const LabelColumn& find_column(const std::string& name, const Manifest& store) {
-  for (const auto& column : store.labels) {
-    if (column.name == name) return column;
-  }
-  fail("no label column \"", name, "\" in a store of ", store.rows, " rows that starts with \"",
-       store.sample_ids.empty() ? "" : store.sample_ids.front(),
-       "\"; its columns: ", column_names(store));
+const LabelColumn& find_column(const std::string& name, const StoreLabels& store) {
+  if (const auto* column = store.find(name)) return *column;
+  fail("\"", store.path, "\" has no label column \"", name,
+       "\"; its columns: ", column_names(store), " (--labels adds columns)");
 }
 
-Target resolve(const std::string& name, const std::vector<const Manifest*>& stores) {
+Target resolve(const std::string& name, const std::vector<const StoreLabels*>& stores) {
   Target target{name, 0, {}};
   std::set<std::string> class_names;
   bool has_indices = false;
@@ -53,13 +50,21 @@ Target resolve(const std::string& name, const std::vector<const Manifest*>& stor
 
 }  // namespace
 
+const LabelColumn* StoreLabels::find(const std::string& name) const {
+  const auto found = std::find_if(columns.begin(), columns.end(),
+                                  [&](const LabelColumn& column) { return column.name == name; });
+  return found == columns.end() ? nullptr : &*found;
+}
+
 std::vector<Target> resolve_targets(const std::vector<std::string>& names,
-                                    const std::vector<const Manifest*>& stores) {
+                                    const std::vector<const StoreLabels*>& stores) {
   std::vector<std::string> wanted = names;
   if (wanted.empty()) {
-    for (const auto& column : stores.front()->labels) wanted.push_back(column.name);
-    if (wanted.empty())
-      fail("the training store has no label column: extract from a labelled list");
+    for (const auto& column : stores.front()->columns) wanted.push_back(column.name);
+    if (wanted.empty()) {
+      fail("\"", stores.front()->path,
+           "\" has no label column: extract from a labelled list, or add labels with --labels");
+    }
   }
   std::vector<Target> targets;
   for (const auto& name : wanted) {
@@ -71,7 +76,7 @@ std::vector<Target> resolve_targets(const std::vector<std::string>& names,
   return targets;
 }
 
-std::vector<int32_t> target_labels(const Target& target, const Manifest& store) {
+std::vector<int32_t> target_labels(const Target& target, const StoreLabels& store) {
   const auto& column = find_column(target.name, store);
   if (column.classes.empty()) return column.labels;
   std::vector<int32_t> index_of(column.classes.size());

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "common/feature_store/manifest.h"
-#include "extractor/images/list_rows.h"
+#include "common/labels/list_rows.h"
 
 namespace last {
 

@@ -1,6 +1,11 @@
+#include "common/labels/csv_list.h"
+
+#include <iterator>
+#include <set>
+#include <string_view>
+
 #include "common/error.h"
 #include "common/io/csv.h"
-#include "extractor/images/list_rows.h"
 
 namespace last {
 namespace {
@@ -11,15 +16,14 @@ void check_header(const std::string& source, const CsvRecord& header) {
     fail(source, ":", header.line, ": the header must be path,NAME,NAME.., its first column is \"",
          names[0], "\"");
   }
+  std::set<std::string_view> earlier = {names[0]};
   for (size_t i = 1; i < names.size(); ++i) {
     if (names[i].empty() || names[i] == "." || names[i].find('/') != std::string::npos) {
       fail(source, ":", header.line, ": column ", i + 1, " can't be called \"", names[i],
            "\" (a label column needs a name without /)");
     }
-    for (size_t j = 0; j < i; ++j) {
-      if (names[i] == names[j]) {
-        fail(source, ":", header.line, ": two columns are called \"", names[i], "\"");
-      }
+    if (!earlier.insert(names[i]).second) {
+      fail(source, ":", header.line, ": two columns are called \"", names[i], "\"");
     }
   }
 }

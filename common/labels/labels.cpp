@@ -1,4 +1,4 @@
-#include "extractor/images/labels.h"
+#include "common/labels/labels.h"
 
 #include <algorithm>
 #include <charconv>
