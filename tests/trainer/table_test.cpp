@@ -1,6 +1,9 @@
 #include <gtest/gtest.h>
 
+#include "common/error.h"
+#include "common/io/file.h"
 #include "trainer/report/network_table.h"
+#include "trainer/report/network_table_reader.h"
 #include "trainer/report/summary.h"
 
 namespace last {
@@ -38,6 +41,55 @@ TEST(NetworkTable, WritesTheContractsColumns) {
       "900,train,0.25,91.5,,1.500,ok\n"
       "1,search,linear,\"a,\"\"b\"\"\",,,,,,,,mean-patch,frozen,0.001,1,0.05,0,0,30,1000,900,train,"
       "0.25,,80,1.500,ok\n");
+}
+
+std::string file_of(const std::string& text) {
+  const std::string path = testing::TempDir() + "networks.csv";
+  write_file_atomically(path, text);
+  return path;
+}
+
+TEST(NetworkTable, IsReadBackAsItWasWritten) {
+  const double nothing = NetworkProgress().val_accuracy;
+  auto odd = row(7, Method::kLast, 3, 100.0 / 3, nothing);
+  odd.setting.network = {Method::kLast, 8,     2,    4,          3,
+                         Variant::kC,   false, true, Pool::kCls, FinalNorm::kNone};
+  odd.setting.learning_rate = 0.1 + 0.2;
+  odd.setting.label_smoothing = 0.1;
+  odd.progress.status = NetworkStatus::kDiverged;
+  const auto text = network_table_csv({odd, row(8, Method::kLinear, 0, nothing, 80)});
+  const auto rows = read_network_table(file_of(text), {"other", "a,\"b\""});
+  ASSERT_EQ(rows.size(), 2u);
+  EXPECT_EQ(rows[0].setting.network, odd.setting.network);
+  EXPECT_EQ(rows[0].setting.learning_rate, 0.1 + 0.2);
+  EXPECT_EQ(rows[0].setting.target, 1);
+  EXPECT_EQ(network_table_csv(rows), text);
+}
+
+TEST(NetworkTable, DamageIsNamedWithItsLine) {
+  const auto text = network_table_csv({row(0, Method::kLast, 0, 90, 80)});
+  const auto message_of = [&](const std::string& from, const std::string& to) {
+    auto damaged = text;
+    damaged.replace(damaged.find(from), from.size(), to);
+    try {
+      read_network_table(file_of(damaged), {"a,\"b\""});
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string("accepted");
+  };
+  const auto expect = [&](const char* from, const char* to, const char* part) {
+    const auto message = message_of(from, to);
+    EXPECT_NE(message.find(part), std::string::npos) << message;
+  };
+  expect("mean-patch", "median", "networks.csv:2: column pool");
+  expect(",on,", ",yes,", "networks.csv:2: column bias_correction");
+  expect(",90,", ",ninety,", "networks.csv:2: column val_accuracy");
+  expect("\n0,", "\n0.5,", "networks.csv:2: column network");
+  expect(",ok", ",fine", "column status");
+  expect(",ok", "", "26 fields");
+  expect("\"a,", "\"c,", "column target");
+  expect("test_accuracy", "tests", "has no column \"test_accuracy\"");
 }
 
 TEST(Summary, IsMeanAndSampleDeviationOverSeeds) {

@@ -19,30 +19,21 @@
 #include "trainer/commands/choices.h"
 #include "trainer/commands/ensemble_accuracy.h"
 #include "trainer/commands/ensembles.h"
+#include "trainer/commands/joined_search.h"
 #include "trainer/commands/outcome.h"
 #include "trainer/commands/plan.h"
 #include "trainer/commands/predictions.h"
+#include "trainer/commands/publish.h"
 #include "trainer/commands/run_cost.h"
 #include "trainer/commands/run_data.h"
 #include "trainer/commands/run_directory.h"
 #include "trainer/commands/run_options.h"
 #include "trainer/commands/stage_runner.h"
-#include "trainer/report/summary.h"
 
 namespace last {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-bool has_one_setting(const std::vector<Setting>& settings, int64_t target) {
-  const Setting* first = nullptr;
-  for (const auto& setting : settings) {
-    if (setting.target != target) continue;
-    if (first == nullptr) first = &setting;
-    if (!same_but_for_seed(*first, setting)) return false;
-  }
-  return true;
-}
 
 // So that the stores are found from other directories, too.
 std::vector<std::string> absolute(std::vector<std::string> paths) {
@@ -71,6 +62,8 @@ class Run {
       settings_ = draw_settings(settings_, options_.search.draws,
                                 static_cast<uint64_t>(options_.schedule.data_seed));
     }
+    searched_ = static_cast<int64_t>(settings_.size());
+    settings_ = settings_of_part(settings_, options_.part);
     memory_ =
         plan_memory(settings_, data_.targets, data_.backbone, options_.schedule.batch_size,
                     feature_bytes(data_, options_.schedule.batch_size), options_.memory, compute_);
@@ -86,22 +79,27 @@ class Run {
   std::vector<NetworkRow> retrain(StageRunner& stages, Sources& sources,
                                   std::vector<TargetChoice>& choices,
                                   std::vector<Ensemble>& ensembles) const;
-  std::string summary_of(const std::vector<NetworkRow>& rows,
-                         const std::vector<TargetChoice>& choices,
-                         const std::vector<Ensemble>& ensembles) const;
   // The ensembles that a user of this run wants: of the retrained networks, where they were.
   bool is_final(const Ensemble& ensemble) const {
     return ensemble.stage == (options_.retrain ? "retrain" : "search");
   }
   void publish_ensembles(const RunDirectory& directory,
                          const std::vector<Ensemble>& ensembles) const;
-  void publish_best(const RunDirectory& directory, const std::vector<TargetChoice>& choices) const;
+  // Trains and tests this run's networks, unless `trainer merge` has joined those of other runs.
+  // Ensembles of them are added to the list.
+  std::vector<NetworkRow> search(const RunDirectory& directory, StageRunner& stages,
+                                 Sources& sources, std::vector<Ensemble>& ensembles) const;
+  // Merging sees no features: the predictions of what it chose are made here.
+  void predict_joined(const RunDirectory& directory) const;
+  // A part can't choose: that is for `trainer merge`.
+  void finish_part(const RunDirectory& directory, const std::vector<NetworkRow>& rows) const;
 
   RunOptions options_;
   RunData data_;
   ComputeOptions compute_;
-  std::vector<Setting> settings_;  // what is searched, numbered as in the full grid
+  std::vector<Setting> settings_;  // what this run searches, numbered as in the full grid
   int64_t grid_size_;              // networks of the full grid
+  int64_t searched_ = 0;           // networks of all parts
   MemoryPlan memory_;
 };
 
@@ -110,6 +108,7 @@ nlohmann::json Run::config() const {
           {"preset", options_.preset},
           {"options", resolved_options(options_)},
           {"data", data_.description},
+          {"part", {{"index", options_.part.index}, {"count", options_.part.count}}},
           {"features", data_.features},
           {"machine",
            {{"device", compute_.device.str()},
@@ -120,20 +119,43 @@ nlohmann::json Run::config() const {
             {"test", absolute(options_.test)}}}};
 }
 
-void Run::publish_best(const RunDirectory& directory,
-                       const std::vector<TargetChoice>& choices) const {
-  for (size_t t = 0; t < data_.targets.size(); ++t) {
-    const auto target = static_cast<int64_t>(t);
-    const bool chosen = options_.select == Selection::kVal || has_one_setting(settings_, target);
-    const auto* best = chosen ? best_of_target(choices, target) : nullptr;
-    const auto* network = best == nullptr ? nullptr : best->representative();
-    if (network == nullptr) {
-      log_warning("target \"" + data_.targets[t].name + "\": no best network is exported");
-      continue;
-    }
-    write_file_atomically(directory.file("best." + data_.targets[t].name + ".safetensors"),
-                          read_text_file(directory.network_file(network->setting.index)));
+std::vector<NetworkRow> Run::search(const RunDirectory& directory, StageRunner& stages,
+                                    Sources& sources, std::vector<Ensemble>& ensembles) const {
+  if (const auto joined = load_joined_search(directory, data_.target_names())) {
+    log_info(concat("search: ", joined->rows.size(), " networks, trained in parts and joined"));
+    stages.skip_metrics(joined->metrics);
+    return joined->rows;
   }
+  auto stage = stages.train("search", "train", settings_, rungs_of(options_), *sources.train,
+                            sources.val.get());
+  if (options_.ensemble > 0) {
+    ensembles = choose_ensembles(stage, stages, *sources.val, data_, options_.ensemble);
+  }
+  if (sources.test && !options_.retrain) test_stage(stages, stage, ensembles, *sources.test);
+  return stages.export_stage(stage);
+}
+
+void Run::predict_joined(const RunDirectory& directory) const {
+  const auto joined = load_joined_search(directory, data_.target_names());
+  if (!joined || options_.retrain) return;
+  const auto choices =
+      choose_per_method(joined->rows, data_.target_names(), options_.select).chosen;
+  const bool missing = std::any_of(choices.begin(), choices.end(), [&](const TargetChoice& choice) {
+    const auto& target = data_.targets[static_cast<size_t>(choice.target)].name;
+    return !std::filesystem::exists(directory.file("predictions." + target + ".csv"));
+  });
+  if (missing) {
+    write_predictions(directory, data_, choices, options_.schedule.batch_size, compute_);
+  }
+}
+
+void Run::finish_part(const RunDirectory& directory, const std::vector<NetworkRow>& rows) const {
+  const auto summary =
+      concat("Part ", options_.part.index, " of ", options_.part.count, ": ", rows.size(), " of ",
+             searched_, " networks. `trainer merge` joins the parts and chooses.\n");
+  publish_tables(directory, rows, summary);
+  log_info("tables and networks of this part are in \"" + options_.run + "\"");
+  std::cout << summary;
 }
 
 std::vector<NetworkRow> Run::retrain(StageRunner& stages, Sources& sources,
@@ -177,30 +199,11 @@ void Run::publish_ensembles(const RunDirectory& directory,
   write_file_atomically(directory.file("ensembles.csv"), ensemble_table_csv(ensembles, data_));
 }
 
-std::string Run::summary_of(const std::vector<NetworkRow>& rows,
-                            const std::vector<TargetChoice>& choices,
-                            const std::vector<Ensemble>& ensembles) const {
-  std::vector<SummaryLine> lines;
-  const bool chosen = options_.select == Selection::kVal || options_.retrain;
-  if (chosen) {
-    for (const auto& choice : choices) lines.push_back(summarize(choice.rows));
-  } else {
-    for (const auto& networks : all_settings(rows)) lines.push_back(summarize(networks));
-  }
-  for (const auto& ensemble : ensembles) {
-    if (is_final(ensemble)) lines.push_back(summarize(ensemble, data_));
-  }
-  if (lines.empty()) return "";
-  const char* title = options_.select == Selection::kVal
-                          ? "Best setting by validation accuracy:\n"
-                          : "Every setting after its last epoch (nothing is chosen):\n";
-  return title + summary_text(lines);
-}
-
 int Run::execute() {
   const RunDirectory directory(options_.run, config());
   if (directory.finished()) {
     log_info("\"" + options_.run + "\" is finished already");
+    predict_joined(directory);
     std::cout << read_text_file(directory.file("summary.txt"));
     return kExitDone;
   }
@@ -209,16 +212,11 @@ int Run::execute() {
   log_info(describe_memory(memory_, feature_bytes(data_, options_.schedule.batch_size)));
   auto sources = make_sources(data_, memory_.resident, compute_.device);
   StageRunner stages(options_, data_, compute_, directory);
-  std::vector<NetworkRow> rows;
   std::vector<Ensemble> ensembles;
-  {
-    auto stage = stages.train("search", "train", settings_, rungs_of(options_), *sources.train,
-                              sources.val.get());
-    if (options_.ensemble > 0) {
-      ensembles = choose_ensembles(stage, stages, *sources.val, data_, options_.ensemble);
-    }
-    if (sources.test && !options_.retrain) test_stage(stages, stage, ensembles, *sources.test);
-    rows = stages.export_stage(stage);
+  auto rows = search(directory, stages, sources, ensembles);
+  if (!options_.part.is_whole()) {
+    finish_part(directory, rows);
+    return kExitDone;
   }
   auto [choices, warnings] = choose_per_method(rows, data_.target_names(), options_.select);
   for (const auto& warning : warnings) log_warning(warning);
@@ -226,22 +224,20 @@ int Run::execute() {
     const auto retrained = retrain(stages, sources, choices, ensembles);
     rows.insert(rows.end(), retrained.begin(), retrained.end());
   }
-  publish_best(directory, choices);
+  publish_best(directory, data_.target_names(), rows, choices, options_.select);
   write_predictions(directory, data_, choices, options_.schedule.batch_size, compute_);
-
   if (options_.ensemble > 0) publish_ensembles(directory, ensembles);
-
-  const std::string summary = summary_of(rows, choices, ensembles);
-  write_file_atomically(directory.file("summary.txt"), summary);
-  write_file_atomically(directory.file("networks.csv"), network_table_csv(rows));
+  std::vector<SummaryLine> lines;
+  for (const auto& ensemble : ensembles) {
+    if (is_final(ensemble)) lines.push_back(summarize(ensemble, data_));
+  }
+  const auto summary = summary_of(rows, choices, options_.select, options_.retrain, lines);
+  publish_tables(directory, rows, summary);
   log_info(concat(rows.size(), rows.size() == 1 ? " network in " : " networks in ",
                   format_duration(seconds_since(start)), "; tables and networks are in \"",
                   options_.run, "\""));
   std::cout << summary;
-  const bool any = std::any_of(rows.begin(), rows.end(), [](const NetworkRow& row) {
-    return row.progress.status == NetworkStatus::kOk;
-  });
-  if (!any) fail("every network diverged (try lower learning rates)");
+  check_any_ended_well(rows);
   return kExitDone;
 }
 

@@ -25,7 +25,7 @@ std::string prepared(const std::string& path) {
   try {
     if (fs::exists(path) && !fs::exists(path + "/config.json") && !fs::is_empty(path) &&
         !fs::exists(path + "/.lock")) {
-      fail("--run \"", path, "\" is not empty and holds no earlier run; name another directory");
+      fail("\"", path, "\" is not empty and holds no earlier run; name another directory");
     }
   } catch (const fs::filesystem_error& error) {
     fail("can't look into the run directory \"", path, "\": ", error.code().message());
@@ -54,9 +54,10 @@ RunDirectory::RunDirectory(const std::string& path, const nlohmann::json& config
     return;
   }
   const auto stored = parse_config(config_file);
-  for (const char* part : {"options", "data"}) {
-    const auto difference = first_difference(stored.value(part, nlohmann::json::object()),
-                                             config.at(part), "in the earlier run", "now");
+  for (const char* part : {"options", "data", "part"}) {
+    const auto difference =
+        first_difference({{part, stored.value(part, nlohmann::json::object())}},
+                         {{part, config.at(part)}}, "in the earlier run", "now");
     if (!difference.empty()) {
       fail("\"", path, "\" holds a run of another configuration: ", difference,
            "; name another --run directory, or delete this one");

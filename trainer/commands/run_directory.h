@@ -13,8 +13,8 @@ namespace last {
 // predictions.TARGET.csv, tensorboard/, cost.json.
 class RunDirectory {
  public:
-  // Creates the directory, or opens one whose config.json has the same "options" and "data" (an
-  // Error names the first difference). Holds a lock, so that no second run writes here.
+  // Creates the directory, or opens one whose config.json has the same "options", "data" and
+  // "part" (an Error names the first difference). Holds a lock, so that no second run writes here.
   RunDirectory(const std::string& path, const nlohmann::json& config);
 
   bool finished() const;

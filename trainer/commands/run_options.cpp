@@ -9,6 +9,7 @@
 
 #include "common/cli/option_parser.h"
 #include "common/cli/parse.h"
+#include "common/cli/task_array.h"
 #include "common/error.h"
 #include "trainer/commands/presets.h"
 
@@ -32,7 +33,7 @@ struct Texts {
   std::string data_seed = "0", epochs = "100", warmup_epochs = "10", batch_size = "32";
   std::string search = "grid", retrain = "none", retrain_seeds = "0,1,2", ensemble = "0";
   std::string preset, select;
-  std::string precision = "auto", threads = "0", memory, time_limit;
+  std::string precision = "auto", threads = "0", memory, time_limit, part;
   std::string checkpoint_every = "30s";
 };
 
@@ -118,6 +119,10 @@ void add_machine_options(po::options_description& group, Texts& t, RunOptions& o
       "memory that may be taken, of the GPU with --device cuda; features that don't fit beside the "
       "networks are streamed from disk at every epoch (default: half of what is free, or 80 % of "
       "the GPU's)");
+  add(group, "part", t.part, "I/N|auto",
+      "train only part I (from 0) of N of the grid, every N-th network; `trainer merge` joins the "
+      "parts. auto: I and N of a Slurm array, Open MPI or torchrun, and --run DIR becomes "
+      "DIR.0000I-of-0000N");
   add(group, "time-limit", t.time_limit, "DURATION",
       "stop, resumable, after this time (90s, 30m, 2h)");
   add(group, "checkpoint-every", t.checkpoint_every, "DURATION",
@@ -331,6 +336,18 @@ void parse_selection(const Texts& t, RunOptions& options) {
   }
 }
 
+void parse_part(const std::string& text, RunOptions& options) {
+  if (text.empty()) return;
+  const auto [index, count] = parse_task_part("--part", text);
+  options.part = {index, count};
+  if (text == "auto") options.run = part_directory(options.run, options.part);
+  if (!options.part.is_whole() && options.search.kind == SearchKind::kHalving) {
+    fail_usage(
+        "--search halving compares all networks while they train, a --part sees only its own: "
+        "search the grid, or at random, in parts");
+  }
+}
+
 }  // namespace
 
 std::optional<RunOptions> parse_run_options(const std::vector<std::string>& arguments) {
@@ -361,6 +378,7 @@ std::optional<RunOptions> parse_run_options(const std::vector<std::string>& argu
   options.retrain_seeds = parse_integers("--retrain-seeds", texts.retrain_seeds);
   check_each(
       "--retrain-seeds", options.retrain_seeds, [](int64_t v) { return v >= 0; }, "0 or more");
+  parse_part(texts.part, options);
   options.precision = parse_precision(texts.precision);
   options.threads = parse_integer("--threads", texts.threads);
   if (!texts.memory.empty()) options.memory = parse_size("--memory", texts.memory);

@@ -9,6 +9,7 @@
 
 #include "trainer/sweep/grid.h"
 #include "trainer/sweep/halving.h"
+#include "trainer/sweep/part.h"
 #include "trainer/sweep/search.h"
 #include "trainer/training/stage.h"
 
@@ -28,6 +29,7 @@ struct RunOptions {
   std::vector<std::string> targets;  // empty: all columns
 
   SearchSpace space;
+  GridPart part;  // --part; with auto, `run` is the part's own directory
   Schedule schedule;
   std::string preset;  // its name, for the record; empty: none
   Search search;

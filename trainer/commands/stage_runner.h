@@ -34,6 +34,9 @@ class StageRunner {
               const RunDirectory& directory)
       : options_(options), data_(data), compute_(compute), directory_(directory) {}
 
+  // Stages that were trained elsewhere fill metrics.jsonl up to here: what follows is appended.
+  void skip_metrics(const MetricsLog::Position& end) { metrics_ = end; }
+
   // Trains all settings from the stage's checkpoint on. val may be null.
   TrainedStage train(const std::string& name, const std::string& train_data,
                      const std::vector<Setting>& settings, std::vector<Rung> rungs,

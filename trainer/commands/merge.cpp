@@ -1,0 +1,234 @@
+#include "trainer/commands/merge.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <iostream>
+#include <optional>
+#include <set>
+#include <tuple>
+
+#include <boost/program_options/value_semantic.hpp>
+
+#include "common/cli/interrupt.h"
+#include "common/cli/log.h"
+#include "common/cli/option_parser.h"
+#include "common/cli/parse.h"
+#include "common/cli/program.h"
+#include "common/cli/progress.h"
+#include "common/error.h"
+#include "common/io/checksum.h"
+#include "common/last/network_file.h"
+#include "trainer/commands/joined_search.h"
+#include "trainer/commands/publish.h"
+#include "trainer/commands/run_part.h"
+#include "trainer/report/tensorboard/tensorboard_log.h"
+
+namespace po = boost::program_options;
+
+namespace last {
+namespace {
+
+struct MergeOptions {
+  std::vector<std::string> runs;
+  std::string out;
+};
+
+std::optional<MergeOptions> parse_merge_options(const std::vector<std::string>& arguments) {
+  MergeOptions options;
+  std::string runs;
+  OptionParser parser("trainer merge",
+                      "joins the parts of one grid that `trainer run --part` trained into one run");
+  parser.group("Parts").add_options()(
+      "run", po::value(&runs)->value_name("DIR[,..]"),
+      "run directories of all parts, or the DIR that --part auto was given (required)")(
+      "out", po::value(&options.out)->value_name("DIR"),
+      "run directory to write: as if the grid had been trained in one run (required)");
+  if (!parser.parse(arguments)) return std::nullopt;
+  if (runs.empty()) fail_usage("--run is missing: name the run directories of the parts");
+  if (options.out.empty()) fail_usage("--out is missing: name a directory for the joined run");
+  options.runs = parse_list("--run", runs);
+  return options;
+}
+
+// config.json as of a run of the whole grid; where its parts ran is added.
+nlohmann::json merged_config(const std::vector<RunPart>& parts) {
+  auto config = parts.front().config;
+  config["part"] = {{"index", 0}, {"count", 1}};
+  auto& merged = config["merged"] = nlohmann::json::array();
+  for (const auto& part : parts) {
+    merged.push_back({{"run", part.directory},
+                      {"machine", part.config.value("machine", nlohmann::json::object())}});
+  }
+  return config;
+}
+
+struct MetricsLine {
+  int64_t epoch = 0;
+  int64_t network = 0;
+  std::string text;
+};
+
+void read_metrics(const RunPart& part, std::vector<MetricsLine>& lines) {
+  const std::string path = part.file("metrics.jsonl");
+  const std::string text = read_text_file(path);
+  std::set<int64_t> own;
+  for (const auto& row : part.rows) own.insert(row.setting.index);
+  int64_t number = 0;
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = std::min(text.find('\n', at), text.size());
+    MetricsLine line{0, 0, text.substr(at, end - at)};
+    ++number;
+    at = end + 1;
+    try {
+      const auto json = nlohmann::json::parse(line.text);
+      line.epoch = json.at("epoch").get<int64_t>();
+      line.network = json.at("network").get<int64_t>();
+    } catch (const nlohmann::json::exception& error) {
+      fail(path, ":", number, ": damaged: ", error.what());
+    }
+    if (own.count(line.network) == 0)
+      fail(path, ":", number, ": network ", line.network, " is not in this part's table");
+    lines.push_back(std::move(line));
+  }
+}
+
+// All lines, epoch by epoch.
+std::string joined_metrics(const std::vector<RunPart>& parts) {
+  std::vector<MetricsLine> lines;
+  for (const auto& part : parts) read_metrics(part, lines);
+  std::stable_sort(lines.begin(), lines.end(), [](const MetricsLine& a, const MetricsLine& b) {
+    return std::tie(a.epoch, a.network) < std::tie(b.epoch, b.network);
+  });
+  std::string text;
+  for (const auto& line : lines) text += line.text + "\n";
+  return text;
+}
+
+std::vector<NetworkRow> joined_rows(const std::vector<RunPart>& parts) {
+  std::vector<NetworkRow> rows;
+  for (const auto& part : parts) rows.insert(rows.end(), part.rows.begin(), part.rows.end());
+  std::sort(rows.begin(), rows.end(), [](const NetworkRow& a, const NetworkRow& b) {
+    return a.setting.index < b.setting.index;
+  });
+  return rows;
+}
+
+// cost.json of all parts together.
+nlohmann::json joined_cost(const std::vector<RunPart>& parts) {
+  int64_t sessions = 0;
+  int64_t memory = 0;
+  double seconds = 0;
+  for (const auto& part : parts) {
+    const std::string path = part.file("cost.json");
+    if (!std::filesystem::exists(path)) continue;  // killed after its tables were written
+    try {
+      const auto cost = nlohmann::json::parse(read_text_file(path));
+      sessions += cost.at("sessions").get<int64_t>();
+      seconds += cost.at("seconds").get<double>();
+      memory = std::max(memory, cost.at("peak_memory_bytes").get<int64_t>());
+    } catch (const nlohmann::json::exception& error) {
+      fail("\"", path, "\" is damaged: ", error.what());
+    }
+  }
+  return {{"sessions", sessions}, {"seconds", seconds}, {"peak_memory_bytes", memory}};
+}
+
+void write_tensorboard(const RunDirectory& directory, const std::vector<std::string>& targets,
+                       const std::vector<NetworkRow>& rows) {
+  std::vector<Setting> settings;
+  for (const auto& row : rows) settings.push_back(row.setting);
+  TensorboardLog board(directory.file("tensorboard"), directory.file("metrics.jsonl"), "search",
+                       settings, targets, directory.start());
+  board.finish(rows);
+}
+
+// Copies the networks of all parts, each of which must load.
+void copy_networks(const std::vector<RunPart>& parts, const RunDirectory& directory, size_t count) {
+  Progress progress("copying", "networks", static_cast<int64_t>(count));
+  int64_t done = 0;
+  for (const auto& part : parts) {
+    for (const auto& row : part.rows) {
+      check_interrupt(kHowToGoOn);
+      progress.update(++done);
+      const std::string source =
+          part.file("networks/" + std::to_string(row.setting.index) + ".safetensors");
+      if (!std::filesystem::exists(source)) {
+        if (row.progress.status == NetworkStatus::kOk) fail("\"", source, "\" is missing");
+        continue;
+      }
+      const auto network = load_network(source);
+      if (network.target != row.target || !(network.config == row.setting.network)) {
+        fail("\"", source, "\" is not the network that the table beside it describes");
+      }
+      write_file_atomically(directory.network_file(row.setting.index), read_text_file(source));
+    }
+  }
+  progress.finish();
+}
+
+Selection selection_of(const nlohmann::json& config) {
+  const bool val = config.at("options").at("select").get<std::string>() == "val";
+  return val ? Selection::kVal : Selection::kLast;
+}
+
+// Chooses among all networks, as a run of the whole grid does at its end.
+std::string choose_and_publish(const RunDirectory& directory, const RunPart& any_part,
+                               const std::vector<NetworkRow>& rows) {
+  const auto targets = any_part.targets();
+  const auto select = selection_of(any_part.config);
+  const auto [choices, warnings] = choose_per_method(rows, targets, select);
+  for (const auto& warning : warnings) log_warning(warning);
+  publish_best(directory, targets, rows, choices, select);
+  auto summary = summary_of(rows, choices, select, /*retrained=*/false, {});
+  publish_tables(directory, rows, summary);
+  return summary;
+}
+
+// Everything that is there before choosing; the list of networks comes last.
+void join(const std::vector<RunPart>& parts, const RunDirectory& directory,
+          const std::vector<NetworkRow>& rows) {
+  copy_networks(parts, directory, rows.size());
+  const auto metrics = joined_metrics(parts);
+  write_file_atomically(directory.file("metrics.jsonl"), metrics);
+  write_file_atomically(directory.file("cost.json"), joined_cost(parts).dump(2) + "\n");
+  write_tensorboard(directory, parts.front().targets(), rows);
+  save_joined_search(directory, {rows, {metrics.size(), crc32c(metrics.data(), metrics.size())}});
+}
+
+int merge(const MergeOptions& options) {
+  std::vector<RunPart> read;
+  for (const auto& directory : expand_parts(options.runs)) read.push_back(read_run_part(directory));
+  const auto parts = check_parts(std::move(read));
+  const RunDirectory directory(options.out, merged_config(parts));
+  if (directory.finished()) {
+    log_info("\"" + options.out + "\" is finished already");
+    std::cout << read_text_file(directory.file("summary.txt"));
+    return kExitDone;
+  }
+  const auto rows = joined_rows(parts);
+  if (!load_joined_search(directory, parts.front().targets())) join(parts, directory, rows);
+  const std::string how =
+      concat("the parts' command without --part and with --run \"", options.out);
+  if (trains_after_search(parts.front().config)) {  // which may be under way in it
+    log_info(concat(rows.size(), " networks of ", parts.size(), " parts are joined; ", how,
+                    "\" chooses among them and retrains"));
+    return kExitDone;
+  }
+  const auto summary = choose_and_publish(directory, parts.front(), rows);
+  log_info(concat(rows.size(), " networks of ", parts.size(), " parts are joined in \"",
+                  options.out, "\"; ", how, "\" adds predictions for the report"));
+  std::cout << summary;
+  check_any_ended_well(rows);
+  return kExitDone;
+}
+
+}  // namespace
+
+int trainer_merge(const std::vector<std::string>& arguments) {
+  const auto options = parse_merge_options(arguments);
+  if (!options) return kExitDone;
+  install_interrupt_handlers(std::nullopt);
+  return merge(*options);
+}
+
+}  // namespace last

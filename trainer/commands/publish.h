@@ -1,0 +1,31 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "trainer/commands/choices.h"
+#include "trainer/commands/run_directory.h"
+#include "trainer/report/summary.h"
+
+namespace last {
+
+// Copies the best network of each target to best.TARGET.safetensors; warns where there is none.
+// Without selection (kLast) only the one setting of a target is its best.
+void publish_best(const RunDirectory& directory, const std::vector<std::string>& targets,
+                  const std::vector<NetworkRow>& rows, const std::vector<TargetChoice>& choices,
+                  Selection select);
+
+// The final table as text: what was chosen, or where nothing is chosen, every setting; then the
+// lines of ensembles.
+std::string summary_of(const std::vector<NetworkRow>& rows,
+                       const std::vector<TargetChoice>& choices, Selection select, bool retrained,
+                       const std::vector<SummaryLine>& ensembles);
+
+// Writes summary.txt, then networks.csv, which makes the run a finished one.
+void publish_tables(const RunDirectory& directory, const std::vector<NetworkRow>& rows,
+                    const std::string& summary);
+
+// An Error where not one network ended well.
+void check_any_ended_well(const std::vector<NetworkRow>& rows);
+
+}  // namespace last
