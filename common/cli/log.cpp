@@ -2,7 +2,8 @@
 
 #include <atomic>
 #include <cstdio>
-#include <unistd.h>
+
+#include "common/cli/live_block.h"
 
 namespace last {
 namespace {
@@ -15,9 +16,8 @@ std::string& name() {
 std::atomic<bool> quiet_mode{false};
 
 void print(const std::string& line) {
-  // On a terminal a progress bar may stand on the line: clear it first.
-  const char* clear = isatty(STDERR_FILENO) != 0 ? "\r\033[K" : "";
-  std::fputs((clear + line + "\n").c_str(), stderr);
+  // On a terminal progress may stand where the message goes.
+  std::fputs((take_live_block() + line + "\n").c_str(), stderr);
 }
 
 }  // namespace

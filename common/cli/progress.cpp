@@ -2,9 +2,9 @@
 
 #include <array>
 #include <cstdio>
-#include <unistd.h>
 #include <utility>
 
+#include "common/cli/live_block.h"
 #include "common/cli/log.h"
 #include "common/cli/parse.h"
 #include "common/error.h"
@@ -32,7 +32,7 @@ Progress::Progress(std::string label, std::string unit, int64_t total, int64_t a
       total_(total),
       already_done_(already_done),
       done_(already_done),
-      terminal_(isatty(STDERR_FILENO) != 0),
+      terminal_(is_live_terminal()),
       start_(Clock::now()),
       shown_(start_) {}
 
@@ -54,7 +54,8 @@ std::string Progress::line(int64_t done, const std::string& note) const {
 void Progress::show(const std::string& text, bool last) {
   shown_ = Clock::now();
   if (terminal_) {
-    std::fputs(("\r\033[K" + text + (last ? "\n" : "")).c_str(), stderr);
+    draw_live_block({text});
+    if (last) keep_live_block();
   } else {
     std::fputs((text + "\n").c_str(), stderr);
   }

@@ -5,8 +5,8 @@
 #include <utility>
 
 #include "common/cli/interrupt.h"
+#include "common/cli/progress.h"
 #include "common/error.h"
-#include "trainer/report/number_text.h"
 #include "trainer/training/checkpoint.h"
 
 namespace last {
@@ -27,7 +27,7 @@ StageKeeper::StageKeeper(std::string checkpoint, std::vector<Bank>& banks, Metri
       log_(log),
       batches_(batches),
       schedule_(schedule),
-      progress_(label, "steps", batches * schedule.epochs, steps(start)),
+      view_(label, banks, data.target_names(), batches, schedule.epochs, start),
       saved_(Clock::now()),
       seconds_between_saves_(seconds_between_saves),
       seconds_to_next_save_(seconds_between_saves) {}
@@ -35,12 +35,11 @@ StageKeeper::StageKeeper(std::string checkpoint, std::vector<Bank>& banks, Metri
 StageObserver StageKeeper::observer() {
   return {[this](const StagePosition& position) { on_step(position); },
           [this](const StagePosition& position) { on_epoch(position); },
-          [](int64_t) { check_interrupt(kHowToGoOn); },
+          [this](int64_t images) {
+            check_interrupt(kHowToGoOn);
+            view_.on_validation(images);
+          },
           [this](int64_t epoch) { return stopper_.due(epoch); }};
-}
-
-int64_t StageKeeper::steps(const StagePosition& position) const {
-  return position.epoch * batches_ + position.batch;
 }
 
 void StageKeeper::on_step(const StagePosition& position) {
@@ -50,8 +49,8 @@ void StageKeeper::on_step(const StagePosition& position) {
   const double wait =
       position.batch == batches_ ? std::min(5.0, seconds_to_next_save_) : seconds_to_next_save_;
   if (done || reason || seconds_since(saved_) > wait) save(position);
-  progress_.update(steps(position), note_);
-  if (done) progress_.finish(note_);
+  view_.on_step(position);
+  if (done) view_.finish();
   if (reason) {
     throw Interrupted(concat(*reason, " in epoch ", position.epoch + 1, " of ", schedule_.epochs,
                              "; ", kHowToGoOn));
@@ -60,11 +59,7 @@ void StageKeeper::on_step(const StagePosition& position) {
 
 void StageKeeper::on_epoch(const StagePosition& position) {
   log_.append_epoch(banks_, position.epoch, schedule_.epochs, schedule_.warmup_epochs);
-  double best = -1;
-  for (const auto& bank : banks_) {
-    for (const auto& network : bank.progress()) best = std::max(best, network.val_accuracy);
-  }
-  if (best >= 0) note_ = "best val " + fixed(best, 2) + " %";
+  view_.on_epoch();
   stopper_.apply(banks_, data_.targets, data_.backbone, position.epoch);
 }
 

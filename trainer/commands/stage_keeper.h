@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "common/cli/progress.h"
 #include "trainer/commands/run_data.h"
+#include "trainer/commands/training_view.h"
 #include "trainer/report/metrics_log.h"
 #include "trainer/training/stage.h"
 #include "trainer/training/stopper.h"
@@ -24,7 +24,6 @@ class StageKeeper {
   StageObserver observer();
 
  private:
-  int64_t steps(const StagePosition& position) const;
   void on_step(const StagePosition& position);
   void on_epoch(const StagePosition& position);
   void save(const StagePosition& position);
@@ -36,8 +35,7 @@ class StageKeeper {
   MetricsLog& log_;
   int64_t batches_;
   Schedule schedule_;
-  Progress progress_;
-  std::string note_;
+  TrainingView view_;
   std::chrono::steady_clock::time_point saved_;
   double seconds_between_saves_;
   double seconds_to_next_save_;

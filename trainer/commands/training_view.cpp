@@ -1,0 +1,196 @@
+#include "trainer/commands/training_view.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+#include "common/cli/live_block.h"
+#include "common/cli/log.h"
+#include "common/cli/parse.h"
+#include "common/cli/progress.h"
+#include "common/error.h"
+#include "trainer/report/number_text.h"
+#include "trainer/report/summary.h"
+#include "trainer/sweep/selection.h"
+
+namespace last {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr double kSecondsBetweenFrames = 0.2;  // on a terminal
+constexpr double kSecondsBetweenLines = 5;     // elsewhere
+constexpr double kSecondsOfRate = 20;          // the rate is that of the last so many seconds
+constexpr size_t kTargetsInLine = 3;
+
+int64_t count_networks(const std::vector<Bank>& banks) {
+  int64_t count = 0;
+  for (const auto& bank : banks) count += bank.networks();
+  return count;
+}
+
+std::string bar(double part) {
+  constexpr int kWidth = 24;
+  const int full = static_cast<int>(part * kWidth);
+  return "[" + std::string(static_cast<size_t>(full), '#') +
+         std::string(static_cast<size_t>(kWidth - full), '-') + "]";
+}
+
+std::string rate_text(double rate) { return fixed(rate, rate < 10 ? 2 : 0); }
+
+}  // namespace
+
+TrainingView::TrainingView(std::string stage, const std::vector<Bank>& banks,
+                           std::vector<std::string> targets, int64_t steps, int64_t epochs,
+                           const StagePosition& start)
+    : stage_(std::move(stage)),
+      banks_(banks),
+      targets_(std::move(targets)),
+      steps_per_epoch_(steps),
+      epochs_(epochs),
+      position_(start),
+      first_step_(this->steps(start)),
+      all_networks_(count_networks(banks)),
+      best_(targets_.size()),
+      terminal_(is_live_terminal()),
+      start_(Clock::now()),
+      shown_(start_) {
+  find_best();
+  note_rate();
+}
+
+int64_t TrainingView::steps(const StagePosition& position) const {
+  return position.epoch * steps_per_epoch_ + position.batch;
+}
+
+void TrainingView::find_best() {
+  std::vector<std::vector<Candidate>> candidates(targets_.size());
+  for (const auto& bank : banks_) {
+    for (size_t k = 0; k < bank.settings().size(); ++k) {
+      const auto& setting = bank.settings()[k];
+      const double accuracy = bank.progress()[k].val_accuracy;
+      if (!std::isnan(accuracy)) {
+        candidates[static_cast<size_t>(setting.target)].push_back({setting, accuracy, 0});
+      }
+    }
+  }
+  for (size_t t = 0; t < targets_.size(); ++t) {
+    const auto choice = choose_best(candidates[t]);
+    if (!choice) continue;
+    const auto seeds = choice->members.size();
+    best_[t] = {concat("val ", fixed(choice->mean_val_accuracy, 2), " %"),
+                concat("network ", choice->setting.index, ": ", describe(choice->setting),
+                       seeds > 1 ? concat(", mean of ", seeds, " seeds") : "")};
+  }
+}
+
+void TrainingView::note_rate() {
+  const auto now = Clock::now();
+  recent_.emplace_back(now, steps(position_));
+  const auto old = [&](const auto& sample) {
+    return std::chrono::duration<double>(now - sample.first).count() > kSecondsOfRate;
+  };
+  while (recent_.size() > 2 && old(recent_[1])) recent_.pop_front();
+}
+
+std::optional<TrainingView::Rate> TrainingView::rate() const {
+  const auto& [time, done] = recent_.front();
+  const double elapsed = seconds_since(time);
+  const auto steps_now = static_cast<double>(steps(position_) - done);
+  if (elapsed <= 0 || steps_now <= 0) return std::nullopt;
+  const double per_second = steps_now / elapsed;
+  const auto left = static_cast<double>(epochs_ * steps_per_epoch_ - steps(position_));
+  return Rate{per_second, left / per_second};
+}
+
+std::string TrainingView::networks() const {
+  int64_t diverged = 0;
+  int64_t training = 0;
+  for (const auto& bank : banks_) {
+    for (const auto& network : bank.progress()) {
+      diverged += network.status == NetworkStatus::kDiverged ? 1 : 0;
+      training += network.status == NetworkStatus::kOk ? 1 : 0;
+    }
+  }
+  std::string text = concat(training, " of ", all_networks_, " networks");
+  if (diverged > 0) text += concat(", ", diverged, " diverged");
+  const int64_t stopped = all_networks_ - training - diverged;
+  if (stopped > 0) text += concat(", ", stopped, " stopped");
+  return text;
+}
+
+std::string TrainingView::speed() const {
+  const auto now = rate();
+  if (!now) return "";
+  return concat(rate_text(now->steps_per_second), " steps/s, ", format_duration(now->seconds_left),
+                " left");
+}
+
+std::vector<std::string> TrainingView::block() const {
+  const double part = static_cast<double>(steps(position_)) /
+                      static_cast<double>(std::max<int64_t>(1, epochs_ * steps_per_epoch_));
+  const int64_t epoch = std::min(position_.epoch + 1, epochs_);
+  std::string head = concat(stage_, "  ", bar(part), " epoch ", epoch, " of ", epochs_);
+  if (validating_ > 0) head += concat(", validating, ", validating_, " images");
+  const std::string now = speed();
+  std::vector<std::string> lines = {head, "  " + networks() + (now.empty() ? "" : ", " + now)};
+  size_t width = 0;
+  for (const auto& target : targets_) width = std::max(width, target.size());
+  for (size_t t = 0; t < targets_.size(); ++t) {
+    const std::string name = "  " + targets_[t] + std::string(width - targets_[t].size(), ' ');
+    if (!best_[t].value.empty()) {
+      lines.push_back(name + "  best " + best_[t].value + "  " + best_[t].setting);
+    }
+  }
+  return lines;
+}
+
+std::string TrainingView::one_line() const {
+  const int64_t epoch = std::min(position_.epoch + 1, epochs_);
+  std::string text = concat(stage_, ": epoch ", epoch, " of ", epochs_, ", ", networks());
+  const std::string now = speed();
+  if (!now.empty()) text += ", " + now;
+  size_t shown = 0;
+  for (size_t t = 0; t < targets_.size(); ++t) {
+    if (best_[t].value.empty()) continue;
+    if (++shown > kTargetsInLine) return text + ", ..";
+    text += ", " + targets_[t] + " best " + best_[t].value;
+  }
+  return text;
+}
+
+void TrainingView::show() {
+  if (is_quiet()) return;
+  if (seconds_since(shown_) < (terminal_ ? kSecondsBetweenFrames : kSecondsBetweenLines)) return;
+  shown_ = Clock::now();
+  if (terminal_) {
+    draw_live_block(block());
+  } else {
+    std::fputs((one_line() + "\n").c_str(), stderr);
+  }
+}
+
+void TrainingView::on_step(const StagePosition& position) {
+  position_ = position;
+  validating_ = 0;
+  if (seconds_since(recent_.back().first) >= 1) note_rate();
+  show();
+}
+
+void TrainingView::on_epoch() { find_best(); }
+
+void TrainingView::on_validation(int64_t images) {
+  validating_ = images;
+  show();
+}
+
+void TrainingView::finish() {
+  if (is_quiet()) return;
+  if (terminal_) erase_live_block();
+  const double elapsed = seconds_since(start_);
+  const auto done = static_cast<double>(steps(position_) - first_step_);
+  log_info(concat(stage_, ": ", position_.epoch, " epochs in ", format_duration(elapsed), ", ",
+                  networks(), ", ", rate_text(elapsed > 0 ? done / elapsed : 0), " steps/s"));
+}
+
+}  // namespace last

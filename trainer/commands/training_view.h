@@ -1,0 +1,71 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "trainer/training/bank.h"
+#include "trainer/training/stage.h"
+
+namespace last {
+
+// How far a stage is, for people: on a terminal a few lines that are drawn over themselves, else a
+// line every few seconds, nothing with --quiet. Shows the networks under way, diverged and stopped,
+// the rate and the remaining time, and for each target the setting that is best so far.
+class TrainingView {
+ public:
+  // What it refers to must outlive it.
+  //   stage: "search"; targets: names by Setting::target; steps: per epoch; start: where the stage
+  //   goes on
+  TrainingView(std::string stage, const std::vector<Bank>& banks, std::vector<std::string> targets,
+               int64_t steps, int64_t epochs, const StagePosition& start);
+
+  void on_step(const StagePosition& position);
+  // After an epoch: looks at what was measured.
+  void on_epoch();
+  // During validation, with the number of images done.
+  void on_validation(int64_t images);
+  void finish();
+
+ private:
+  struct Rate {
+    double steps_per_second = 0;
+    double seconds_left = 0;
+  };
+
+  int64_t steps(const StagePosition& position) const;
+  void find_best();
+  void note_rate();
+  std::optional<Rate> rate() const;
+  std::string networks() const;
+  std::string speed() const;
+  std::vector<std::string> block() const;
+  std::string one_line() const;
+  void show();
+
+  std::string stage_;
+  const std::vector<Bank>& banks_;
+  std::vector<std::string> targets_;
+  int64_t steps_per_epoch_;
+  int64_t epochs_;
+  StagePosition position_;
+  int64_t first_step_;
+  int64_t all_networks_;
+  int64_t validating_ = 0;  // images done; 0: not validating
+  struct Best {
+    std::string value;    // "val 91.20 %"
+    std::string setting;  // "network 3: last r16 .."
+  };
+  std::vector<Best> best_;  // of each target; empty texts: not measured yet
+  bool terminal_;
+  std::chrono::steady_clock::time_point start_;
+  std::chrono::steady_clock::time_point shown_;
+  // Steps done at times of late: the rate changes when networks stop.
+  std::deque<std::pair<std::chrono::steady_clock::time_point, int64_t>> recent_;
+};
+
+}  // namespace last
