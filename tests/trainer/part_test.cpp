@@ -65,7 +65,9 @@ TEST(Part, AutoNumbersTheRunDirectoryAndGivenNumbersDoNot) {
 }
 
 RunPart run_part(const std::string& directory, int64_t index, int64_t count, int64_t network) {
-  RunPart part{directory, {{"options", {{"rank", {4}}}}, {"data", {{"train", "x"}}}}, {}, {}};
+  RunPart part;
+  part.directory = directory;
+  part.config = {{"options", {{"rank", {4}}}}, {"data", {{"train", "x"}}}};
   part.part = {index, count};
   part.rows.resize(1);
   part.rows[0].setting.index = network;

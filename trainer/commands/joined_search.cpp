@@ -2,6 +2,8 @@
 
 #include <filesystem>
 
+#include <nlohmann/json.hpp>
+
 #include "common/error.h"
 #include "common/io/file.h"
 #include "trainer/report/network_table_reader.h"
@@ -13,10 +15,6 @@ constexpr char kFile[] = "checkpoints/joined.csv";
 constexpr char kMetricsFile[] = "checkpoints/joined.json";
 
 }  // namespace
-
-bool trains_after_search(const nlohmann::json& config) {
-  return config.at("options").at("retrain").get<std::string>() != "none";
-}
 
 void save_joined_search(const RunDirectory& directory, const JoinedSearch& search) {
   const nlohmann::json metrics = {{"metrics_bytes", search.metrics.bytes},

@@ -4,8 +4,6 @@
 #include <string>
 #include <vector>
 
-#include <nlohmann/json.hpp>
-
 #include "trainer/commands/run_directory.h"
 #include "trainer/report/metrics_log.h"
 #include "trainer/report/network_table.h"
@@ -15,9 +13,6 @@ namespace last {
 // The search of a run whose parts were trained elsewhere and joined by `trainer merge`:
 // checkpoints/joined.csv, a networks.csv of the search. `trainer run` takes it in place of its own
 // search, and does what merging can't: retrain (--retrain), and predict.
-
-// Whether a run of this config.json trains more once its search is over.
-bool trains_after_search(const nlohmann::json& config);
 
 struct JoinedSearch {
   std::vector<NetworkRow> rows;

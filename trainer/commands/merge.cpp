@@ -166,20 +166,14 @@ void copy_networks(const std::vector<RunPart>& parts, const RunDirectory& direct
   progress.finish();
 }
 
-Selection selection_of(const nlohmann::json& config) {
-  const bool val = config.at("options").at("select").get<std::string>() == "val";
-  return val ? Selection::kVal : Selection::kLast;
-}
-
 // Chooses among all networks, as a run of the whole grid does at its end.
 std::string choose_and_publish(const RunDirectory& directory, const RunPart& any_part,
                                const std::vector<NetworkRow>& rows) {
-  const auto targets = any_part.targets();
-  const auto select = selection_of(any_part.config);
-  const auto [choices, warnings] = choose_per_method(rows, targets, select);
+  const auto& targets = any_part.targets;
+  const auto [choices, warnings] = choose_per_method(rows, targets, any_part.select);
   for (const auto& warning : warnings) log_warning(warning);
-  publish_best(directory, targets, rows, choices, select);
-  auto summary = summary_of(rows, choices, select, /*retrained=*/false, {});
+  publish_best(directory, targets, rows, choices, any_part.select);
+  auto summary = summary_of(rows, choices, any_part.select, /*retrained=*/false, {});
   publish_tables(directory, rows, summary);
   return summary;
 }
@@ -191,7 +185,7 @@ void join(const std::vector<RunPart>& parts, const RunDirectory& directory,
   const auto metrics = joined_metrics(parts);
   write_file_atomically(directory.file("metrics.jsonl"), metrics);
   write_file_atomically(directory.file("cost.json"), joined_cost(parts).dump(2) + "\n");
-  write_tensorboard(directory, parts.front().targets(), rows);
+  write_tensorboard(directory, parts.front().targets, rows);
   save_joined_search(directory, {rows, {metrics.size(), crc32c(metrics.data(), metrics.size())}});
 }
 
@@ -206,10 +200,10 @@ int merge(const MergeOptions& options) {
     return kExitDone;
   }
   const auto rows = joined_rows(parts);
-  if (!load_joined_search(directory, parts.front().targets())) join(parts, directory, rows);
+  if (!load_joined_search(directory, parts.front().targets)) join(parts, directory, rows);
   const std::string how =
       concat("the parts' command without --part and with --run \"", options.out);
-  if (trains_after_search(parts.front().config)) {  // which may be under way in it
+  if (parts.front().trains_after_search) {  // which may be under way in it
     log_info(concat(rows.size(), " networks of ", parts.size(), " parts are joined; ", how,
                     "\" chooses among them and retrains"));
     return kExitDone;

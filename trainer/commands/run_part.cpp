@@ -75,14 +75,6 @@ void check_no_network_twice(const std::vector<RunPart>& parts) {
 
 }  // namespace
 
-std::vector<std::string> RunPart::targets() const {
-  std::vector<std::string> names;
-  for (const auto& target : config.at("data").at("targets")) {
-    names.push_back(target.at("name").get<std::string>());
-  }
-  return names;
-}
-
 std::vector<std::string> expand_parts(const std::vector<std::string>& items) {
   std::vector<std::string> directories;
   for (const auto& item : items) {
@@ -97,7 +89,8 @@ std::vector<std::string> expand_parts(const std::vector<std::string>& items) {
 }
 
 RunPart read_run_part(const std::string& directory) {
-  RunPart part{directory, {}, {}, {}};
+  RunPart part;
+  part.directory = directory;
   if (!fs::is_directory(directory)) {
     fail("--run \"", directory, "\": no such run directory, and no parts \"", directory,
          ".0000I-of-0000N\"");
@@ -113,11 +106,18 @@ RunPart read_run_part(const std::string& directory) {
       fail("\"", part.file("config.json"), "\" is damaged: part ", part.part.index, " of ",
            part.part.count);
     }
+    for (const auto& target : part.config.at("data").at("targets")) {
+      part.targets.push_back(target.at("name").get<std::string>());
+    }
+    const auto& options = part.config.at("options");
+    const bool val = options.at("select").get<std::string>() == "val";
+    part.select = val ? Selection::kVal : Selection::kLast;
+    part.trains_after_search = options.at("retrain").get<std::string>() != "none";
     if (!fs::exists(part.file("networks.csv"))) {
       fail("\"", directory, "\" (part ", part.part.index, " of ", part.part.count,
            ") is not finished: run its command again to go on");
     }
-    part.rows = read_network_table(part.file("networks.csv"), part.targets());
+    part.rows = read_network_table(part.file("networks.csv"), part.targets);
   } catch (const nlohmann::json::exception& error) {
     fail("\"", part.file("config.json"), "\" is damaged: ", error.what());
   }

@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "trainer/commands/run_options.h"
 #include "trainer/report/network_table.h"
 #include "trainer/sweep/part.h"
 
@@ -15,10 +16,12 @@ struct RunPart {
   std::string directory;
   nlohmann::json config;  // config.json
   GridPart part;
+  std::vector<std::string> targets;
+  Selection select = Selection::kVal;
+  bool trains_after_search = false;  // --retrain
   std::vector<NetworkRow> rows;
 
   std::string file(const std::string& name) const { return directory + "/" + name; }
-  std::vector<std::string> targets() const;
 };
 
 // The run directories that the items of `merge --run` mean: each a directory, or the DIR of
