@@ -27,7 +27,7 @@ struct Loading : ::testing::Test {
 
   Dataset dataset() const {
     const StoreGroup group = open_stores("train", {path});
-    return Dataset(group, resolve_targets({"label"}, {&group.readers[0]->manifest()}), true);
+    return Dataset(group, resolve_targets({"label"}, {&group.labels[0]}), true);
   }
 
   // Row of sample i: row 3 is left out.
