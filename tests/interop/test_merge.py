@@ -181,6 +181,8 @@ def test_more_parts_than_networks_or_another_part_in_a_directory(tiny, tmp_path)
     message = failing(command(tiny, tmp_path / "run", "--part", "1/2"), 1)
     assert "part.index: 0 in the earlier run, 1 now" in message
     assert "part.count: 2 in the earlier run, 1 now" in failing(command(tiny, tmp_path / "run"), 1)
+    message = failing(command(tiny, tmp_path / "new", "--part", "0/2", "--ensemble", "2"), 2)
+    assert "--ensemble" in message and "--part" in message
     for text in ("2/2", "-1/2", "x", "1"):
         assert "--part" in failing(command(tiny, tmp_path / "new", f"--part={text}"), 2)
     assert "--out is missing" in failing(merge("--run", tmp_path / "run"), 2)

@@ -64,6 +64,27 @@ TEST(Part, AutoNumbersTheRunDirectoryAndGivenNumbersDoNot) {
   EXPECT_TRUE(parse_run_options({"--train", "a.h5", "--run", "x"})->part.is_whole());
 }
 
+std::string usage_error_of(std::vector<std::string> arguments) {
+  arguments.insert(arguments.end(), {"--train", "a.h5", "--val", "b.h5", "--run", "x"});
+  try {
+    parse_run_options(arguments);
+  } catch (const UsageError& error) {
+    return error.what();
+  }
+  return "accepted";
+}
+
+TEST(Part, WhatComparesAllNetworksIsNotDoneInParts) {
+  const auto ensemble = usage_error_of({"--part", "0/2", "--ensemble", "3"});
+  EXPECT_NE(ensemble.find("--ensemble"), std::string::npos) << ensemble;
+  EXPECT_NE(ensemble.find("--part"), std::string::npos) << ensemble;
+  EXPECT_NE(ensemble.find("in one run"), std::string::npos) << ensemble;
+  const auto halving = usage_error_of({"--part", "0/2", "--search", "halving"});
+  EXPECT_NE(halving.find("--search halving"), std::string::npos) << halving;
+  EXPECT_EQ(usage_error_of({"--part", "0/2"}), "accepted");
+  EXPECT_EQ(usage_error_of({"--part", "0/1", "--ensemble", "3"}), "accepted");
+}
+
 RunPart run_part(const std::string& directory, int64_t index, int64_t count, int64_t network) {
   RunPart part;
   part.directory = directory;

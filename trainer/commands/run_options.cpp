@@ -341,7 +341,13 @@ void parse_part(const std::string& text, RunOptions& options) {
   const auto [index, count] = parse_task_part("--part", text);
   options.part = {index, count};
   if (text == "auto") options.run = part_directory(options.run, options.part);
-  if (!options.part.is_whole() && options.search.kind == SearchKind::kHalving) {
+  if (options.part.is_whole()) return;
+  if (options.ensemble > 0) {
+    fail_usage(
+        "--ensemble chooses among all networks, a --part trains only its own: train and merge the "
+        "parts without it, then run the best settings with --ensemble in one run");
+  }
+  if (options.search.kind == SearchKind::kHalving) {
     fail_usage(
         "--search halving compares all networks while they train, a --part sees only its own: "
         "search the grid, or at random, in parts");
