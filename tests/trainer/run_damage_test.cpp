@@ -101,13 +101,15 @@ TEST_F(RunDamage, OfTheConfigurationIsFoundOrHarmless) {
       {"program", "trainer 0.1.0"},
       {"options", {{"rank", {4, 8}}, {"learning_rate", {1e-3}}, {"epochs", 4}}},
       {"data", {{"train", {{"content_sha256", std::string(64, 'a')}, {"images", 96}}}}},
+      {"part", {{"index", 0}, {"count", 1}}},
       {"features", {{"layers", {0, 1, 2}}}},
       {"machine", {{"threads", 2}, {"train", {"train.h5"}}}}};
   { const RunDirectory directory(folder_, config); }
   // The rest is for the record, and not read.
   const auto harmless = [&](const std::string& bytes) {
     const auto read = nlohmann::json::parse(bytes);
-    return read.at("options") == config.at("options") && read.at("data") == config.at("data");
+    return read.at("options") == config.at("options") && read.at("data") == config.at("data") &&
+           read.at("part") == config.at("part");
   };
   expect_found_or_harmless(
       folder_ + "/config.json", [&] { RunDirectory(folder_, config); }, harmless);
