@@ -34,8 +34,8 @@ std::istringstream read_config(const std::string& path) {
 
 }  // namespace
 
-OptionParser::OptionParser(std::string command, std::string summary)
-    : command_(std::move(command)), summary_(std::move(summary)) {}
+OptionParser::OptionParser(std::string command, std::string summary, std::string notes)
+    : command_(std::move(command)), summary_(std::move(summary)), notes_(std::move(notes)) {}
 
 po::options_description& OptionParser::group(const std::string& name) {
   return groups_.emplace_back(name, kWidth, kWidth / 2);
@@ -51,6 +51,7 @@ std::vector<std::string> OptionParser::known_options() const {
 
 void OptionParser::print_help() const {
   std::cout << command_ << " - " << summary_ << "\n\nUsage: " << command_ << " [options]\n";
+  if (!notes_.empty()) std::cout << notes_ << "\n";
   for (const auto& group : groups_) std::cout << "\n" << group;
 }
 

@@ -16,7 +16,8 @@ namespace last {
 //   if (!parser.parse(arguments)) return 0;  // --help was printed
 class OptionParser {
  public:
-  OptionParser(std::string command, std::string summary);
+  // notes: what --help says before the options
+  OptionParser(std::string command, std::string summary, std::string notes = "");
 
   boost::program_options::options_description& group(const std::string& name);
 
@@ -33,6 +34,7 @@ class OptionParser {
 
   std::string command_;
   std::string summary_;
+  std::string notes_;
   std::list<boost::program_options::options_description> groups_;
   std::vector<std::string> given_;
 };

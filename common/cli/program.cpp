@@ -23,8 +23,9 @@ void print_help(const std::string& name, const std::string& summary,
   }
   std::cout << "\n`" << name << " COMMAND --help` shows a command's options. `" << name
             << " --version` shows the version.\n"
-            << "Exit status: 0 done, 1 error, 2 usage, 3 too many bad images, 4 interrupted "
-               "(resumable).\n";
+            << "Exit status: 0 done, 1 error, 2 usage, "
+            << (name == "extractor" ? "3 too many bad images, " : "")
+            << "4 interrupted (resumable).\n";
 }
 
 int dispatch(const std::string& name, const std::string& summary,

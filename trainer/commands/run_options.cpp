@@ -45,7 +45,8 @@ void add(po::options_description& group, const char* name, std::string& text, co
 }
 
 void add_data_options(po::options_description& group, Texts& t, RunOptions& options) {
-  add(group, "train", t.train, "CACHE[,..]", "feature stores to train on (required)");
+  add(group, "train", t.train, "CACHE[,..]",
+      "feature stores to train on; rows of several are taken together (required)");
   add(group, "val", t.val, "CACHE[,..]", "feature stores to choose settings on");
   add(group, "val-fraction", t.val_fraction, "F",
       "instead of --val: put this part of each class of --train aside, drawn with --data-seed");
@@ -69,7 +70,9 @@ void add_network_options(po::options_description& group, Texts& t) {
       "d: block i sees z_0+..+z_i | b: one map less | c: as d, one more block in front");
   add(group, "bias-correction", t.bias_correction, "LIST", "on | off (off: for ablations)");
   add(group, "biases", t.biases, "LIST", "on | off: biases in the attention's projections");
-  add(group, "pool", t.pool, "LIST", "mean-patch | cls | mean-all");
+  add(group, "pool", t.pool, "LIST",
+      "the vector that the head sees: mean-patch (mean of the patch tokens) | cls (the class "
+      "token) | mean-all (mean of all tokens)");
   add(group, "norm", t.norm, "LIST", "final LayerNorm: frozen (the backbone's) | trainable | none");
 }
 
@@ -361,7 +364,10 @@ std::optional<RunOptions> parse_run_options(const std::vector<std::string>& argu
   Texts texts;
   const std::string preset_help = describe_presets();
   OptionParser parser("trainer run",
-                      "trains a grid of side networks and linear probes on cached features");
+                      "trains a grid of side networks and linear probes on cached features",
+                      "CACHE is a feature store, NAME.h5 as `extractor run` writes it. Values of\n"
+                      "[,..] and LIST are separated by commas. For example:\n"
+                      "  trainer run --train train.h5 --val val.h5 --run runs/first --rank 8,16");
   add_data_options(parser.group("Data"), texts, options);
   add_network_options(parser.group("Network (each takes a list; lists span the grid)"), texts);
   add_training_options(
