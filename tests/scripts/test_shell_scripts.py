@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from repository import ROOT
 
-SCRIPTS = ("setup.sh", "build.sh", "demo.sh", "test.sh")
+SCRIPTS = ("setup.sh", "build.sh", "demo.sh", "test.sh", "slurm_sweep.sh")
 
 
 def run(script, *options, **environment):

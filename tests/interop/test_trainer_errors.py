@@ -1,0 +1,128 @@
+"""Bad input to `trainer`: one clear line, the right exit status, and nothing lost."""
+
+import hashlib
+import shutil
+import subprocess
+
+import pytest
+
+from paths import tool
+from trainer_runs import command, failing, train
+
+# Options of `trainer run` that take one value, and one value of each.
+SINGLE = {"--epochs": "4,8", "--batch-size": "8,16", "--warmup-epochs": "1,2", "--data-seed": "0,1",
+          "--val-fraction": "0.1,0.2", "--threads": "1,2", "--memory": "1G,2G",
+          "--time-limit": "1h,2h", "--precision": "fp32,bf16", "--device": "cpu,cuda",
+          "--retrain": "none,train+val", "--part": "0/2,1/2"}
+
+
+def snapshot(run):
+    """Every file of a run directory with its contents."""
+    return {path.relative_to(run): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in run.rglob("*") if path.is_file()}
+
+
+def interrupted(tiny, run, *options):
+    """A run that was stopped in its middle."""
+    result = subprocess.run(command(tiny, run, "--epochs", "100000", "--time-limit", "1s", *options),
+                            capture_output=True, text=True, check=False)
+    assert result.returncode == 4, result.stderr
+    return snapshot(run)
+
+
+@pytest.mark.parametrize("option", SINGLE)
+def test_a_list_where_none_is_allowed(tiny, tmp_path, option):
+    data = ("train",) if option == "--val-fraction" else ("train", "val")
+    message = failing(command(tiny, tmp_path / "run", option, SINGLE[option], data=data), 2)
+    assert option in message and SINGLE[option] in message
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_unknown_target_names_the_columns_there_are(tiny, tmp_path):
+    run = tmp_path / "run"
+    message = failing(command(tiny, run, "--target", "corner,size"), 1)
+    assert '"size"' in message and "corner, colour" in message and "train.h5" in message
+    assert not run.exists()
+    train(tiny, run, "--target", "corner")  # a finished run stays as it is
+    before = snapshot(run)
+    failing(command(tiny, run, "--target", "size"), 1)
+    assert snapshot(run) == before
+
+
+def test_labels_of_unknown_samples_leave_a_run_alone(tiny, tmp_path):
+    run = tmp_path / "run"
+    labels = tmp_path / "labels.csv"
+    labels.write_text("path,corner\ntrain/000.png,1\ntrain/9.png,2\n")
+    before = interrupted(tiny, run, "--target", "corner")
+    message = failing(command(tiny, run, "--target", "corner", "--labels", labels,
+                              "--epochs", "100000"), 1)
+    assert "labels.csv:3:" in message and "train/9.png" in message and "train/000.png" in message
+    assert snapshot(run) == before
+
+
+def test_retraining_needs_validation_data(tiny, tmp_path):
+    message = failing(command(tiny, tmp_path / "run", "--retrain", "train+val", data=("train",)), 2)
+    assert "--val" in message and "--val-fraction" in message
+    assert not (tmp_path / "run").exists()
+
+
+def test_another_configuration_does_not_touch_an_interrupted_run(tiny, tmp_path):
+    run = tmp_path / "run"
+    before = interrupted(tiny, run)
+    for options, difference in [(["--learning-rate", "1e-2"], "options.learning_rate"),
+                                (["--target", "corner"], "data.targets"),
+                                (["--part", "0/2"], "part.count")]:
+        message = failing(command(tiny, run, "--epochs", "100000", *options), 1)
+        assert difference in message and "another configuration" in message
+        assert snapshot(run) == before
+
+
+@pytest.mark.parametrize("damage", ["cut", "emptied", "overwritten", "tensor"])
+def test_a_damaged_checkpoint_is_named_and_kept(tiny, tmp_path, damage):
+    run = tmp_path / "run"
+    interrupted(tiny, run)
+    checkpoint = run / "checkpoints" / "search.safetensors"
+    data = bytearray(checkpoint.read_bytes())
+    if damage == "cut":
+        del data[len(data) // 2:]
+    elif damage == "emptied":
+        data.clear()
+    elif damage == "overwritten":
+        data[:16] = b"\xff" * 16
+    else:
+        data[-40] ^= 0x55  # a number of the last tensor: only a checksum can tell
+    checkpoint.write_bytes(data)
+    before = snapshot(run)
+    message = failing(command(tiny, run, "--epochs", "100000"), 1)
+    assert "search.safetensors" in message
+    assert snapshot(run) == before
+
+
+def test_damaged_files_of_a_run_directory_are_named(tiny, tmp_path):
+    whole = tmp_path / "whole"
+    interrupted(tiny, whole)
+    for name, contents in [("config.json", b"{"), ("config.json", b"[1]"), ("config.json", b""),
+                           ("metrics.jsonl", b"")]:
+        run = tmp_path / "run"
+        shutil.rmtree(run, ignore_errors=True)
+        shutil.copytree(whole, run)
+        (run / name).write_bytes(contents)
+        before = snapshot(run)
+        message = failing(command(tiny, run, "--epochs", "100000"), 1)
+        assert name in message
+        assert snapshot(run) == before
+
+
+def test_commands_on_an_empty_or_missing_run_directory(tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for run in (empty, tmp_path / "missing"):
+        message = failing([tool("trainer"), "merge", "--run", run, "--out", tmp_path / "out"], 1)
+        assert str(run) in message
+    assert not list(empty.iterdir()) and not (tmp_path / "out").exists()
+
+
+def test_unknown_commands_and_options_suggest_the_nearest(tiny, tmp_path):
+    assert "did you mean merge?" in failing([tool("trainer"), "merg"], 2)
+    message = failing(command(tiny, tmp_path / "run", "--learning-rates", "1"), 2)
+    assert "did you mean --learning-rate?" in message
