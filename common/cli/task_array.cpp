@@ -44,7 +44,9 @@ TaskPart parse_task_part(const std::string& option, const std::string& text) {
     part = from_environment(option);
   } else {
     const auto slash = text.find('/');
-    if (slash == std::string::npos) fail_usage(option, ": \"", text, "\" is neither I/N nor auto");
+    if (slash == std::string::npos || text.find_first_not_of("0123456789/-") != text.npos) {
+      fail_usage(option, ": \"", text, "\" is neither I/N nor auto");
+    }
     part = {parse_integer(option, text.substr(0, slash)),
             parse_integer(option, text.substr(slash + 1))};
   }
