@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tiny_stores import rows_stored
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("LAST_BIN", ROOT / "build/bin"))
 SHARED = pathlib.Path(os.environ.get("LAST_SHARED", ROOT.parent / "shared"))
@@ -214,14 +216,6 @@ def test_killed_and_resumed_is_byte_identical(tmp_path, photos):
     assert "resuming" in result.stderr
     assert (tmp_path / "killed.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
     assert not partial.exists()
-
-
-def rows_stored(partial):
-    try:
-        with h5py.File(partial, "r", locking=False) as store:
-            return int((store["row_state"][:] == 1).sum())
-    except (OSError, KeyError):
-        return 0
 
 
 def test_shards_hold_the_rows_of_the_whole(tmp_path, pictures):

@@ -13,7 +13,7 @@ import torch
 from safetensors import safe_open
 
 from paths import tool
-from tiny_stores import draw_images, extract, make_tiny_vit
+from tiny_stores import draw_images, extract, make_tiny_vit, rows_stored
 
 TRAIN = ("--target", "corner", "--epochs", "3", "--warmup-epochs", "1", "--batch-size", "16",
          "--rank", "4")
@@ -185,14 +185,6 @@ def extractor_run(tiny, images, cache, *more, **options):
              "--batch-size": "4", **dict(zip(more[::2], more[1::2]))}
     return call(tool("extractor"), "run", *[word for pair in given.items() for word in pair],
                 **options)
-
-
-def rows_stored(partial):
-    try:
-        with h5py.File(partial, "r", locking=False) as store:
-            return int((store["row_state"][:] == 1).sum())
-    except (OSError, KeyError):
-        return 0
 
 
 def stop_midway(tiny, images, cache):

@@ -3,6 +3,7 @@
 import json
 import subprocess
 
+import h5py
 import numpy as np
 import timm
 import torch
@@ -48,3 +49,12 @@ def extract(weights, images, cache, *options):
     subprocess.run([tool("extractor"), "run", "--weights", weights, "--images", images,
                     "--resize", "32", "--cache", cache, "--quiet", *options], check=True)
     return cache
+
+
+def rows_stored(partial):
+    """Rows that an unfinished store marks as stored; 0 while it can't be read yet."""
+    try:
+        with h5py.File(partial, "r", locking=False) as store:
+            return int((store["row_state"][:] == 1).sum())
+    except (OSError, KeyError):
+        return 0

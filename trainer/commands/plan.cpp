@@ -67,8 +67,8 @@ double equivalent_steps(const RunData& data, const Schedule& schedule) {
 
 }  // namespace
 
-std::string describe_memory(const MemoryPlan& plan, const FeatureBytes& features) {
-  return concat(size_text(features.sets), " of features ",
+std::string describe_memory(const MemoryPlan& plan) {
+  return concat(size_text(plan.features), " of features ",
                 plan.resident ? "held in memory" : "streamed from disk at every epoch", ", ",
                 size_text(plan.states), " of networks with gradients and moments, ",
                 size_text(plan.scratch), " of working memory, ", size_text(plan.batches),
@@ -105,7 +105,7 @@ void print_plan(const RunOptions& options, const RunData& data, const MemoryPlan
               << " % of the settings of each target and method go on\n";
   }
   seconds *= equivalent_steps(data, schedule) * halving_cost(rungs, schedule.epochs);
-  std::cout << describe_memory(memory, feature_bytes(data, schedule.batch_size)) << "\n"
+  std::cout << describe_memory(memory) << "\n"
             << "about " << format_duration(seconds) << " for training"
             << (data.has_val() ? " and validation" : "")
             << (options.retrain ? ", and the same share again for each retrained network" : "")

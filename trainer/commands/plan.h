@@ -8,7 +8,7 @@
 namespace last {
 
 // "1.2 GB of features held in memory, 300 MB of networks, .. (limit 8 GB)"
-std::string describe_memory(const MemoryPlan& plan, const FeatureBytes& features);
+std::string describe_memory(const MemoryPlan& plan);
 
 // Prints what a run would train and what it would cost (--dry-run): per bank the parameters, memory
 // and the time of a step, measured on one real batch.

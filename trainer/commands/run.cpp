@@ -209,7 +209,7 @@ int Run::execute() {
   }
   const auto start = Clock::now();
   const RunCost cost(directory.file("cost.json"));
-  log_info(describe_memory(memory_, feature_bytes(data_, options_.schedule.batch_size)));
+  log_info(describe_memory(memory_));
   auto sources = make_sources(data_, memory_.resident, compute_.device);
   StageRunner stages(options_, data_, compute_, directory);
   std::vector<Ensemble> ensembles;

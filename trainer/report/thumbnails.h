@@ -21,7 +21,6 @@ class Thumbnails {
   // --val-fraction).
   Thumbnails(const nlohmann::json& config, const std::string& data);
 
-  bool empty() const { return place_of_.empty(); }
   // A picture as data:image/png;base64,..; empty where there is none.
   std::string data_uri(const std::string& path) const;
 

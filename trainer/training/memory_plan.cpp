@@ -33,6 +33,7 @@ MemoryPlan plan_memory(const std::vector<Setting>& settings, const std::vector<T
   plan.limit =
       memory.value_or(on_gpu ? free_device_memory(compute.device) / 5 * 4 : available_memory() / 2);
   plan.batches = kBatches * features.batch;
+  plan.features = features.sets;
   std::vector<BankConfig> configs;
   for (auto& group : group_by_shape(settings)) {
     configs.push_back(bank_config(group, targets, backbone));
@@ -69,7 +70,7 @@ MemoryPlan plan_memory(const std::vector<Setting>& settings, const std::vector<T
   }
   const int64_t for_features =
       on_gpu ? available_memory() / 2 - plan.batches : plan.limit - plan.without_features();
-  plan.resident = features.sets <= for_features;
+  plan.resident = plan.features <= for_features;
   return plan;
 }
 

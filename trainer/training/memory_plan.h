@@ -30,6 +30,7 @@ struct MemoryPlan {
   int64_t states = 0;     // of all banks
   int64_t scratch = 0;    // working memory of the engines
   int64_t batches = 0;    // the batch in use and those being read
+  int64_t features = 0;   // of all rows that every epoch reads
   bool resident = false;  // the features are held in memory, not read again at every epoch
 
   int64_t without_features() const { return states + scratch + batches; }

@@ -47,12 +47,7 @@ CanonicalCheckpoint convert(StateDict tensors) {
   join_projections(checkpoint.tensors);
 
   ArchitectureHints& hints = checkpoint.hints;
-  hints.source = "DINOv3's models";
-  hints.activation = Activation::kGelu;
-  hints.norm_eps = 1e-5;
-  hints.rope = dinov3_rope();
-  // The models trained on satellite images have other statistics.
-  set_imagenet_statistics(hints);
+  set_dinov3_hints(hints);
   const auto periods = checkpoint.tensors.find("rope.periods");
   const auto patch = checkpoint.tensors.find("patch_embed.proj.weight");
   if (periods != checkpoint.tensors.end() && periods->second.dim() == 1 &&
@@ -63,6 +58,15 @@ CanonicalCheckpoint convert(StateDict tensors) {
 }
 
 }  // namespace
+
+void set_dinov3_hints(ArchitectureHints& hints) {
+  hints.source = "DINOv3's models";
+  hints.activation = Activation::kGelu;
+  hints.norm_eps = 1e-5;
+  hints.rope = dinov3_rope();
+  // The models trained on satellite images have other statistics.
+  set_imagenet_statistics(hints);
+}
 
 Family dinov3_family() {
   return {"dinov3",

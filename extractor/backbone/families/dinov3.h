@@ -8,4 +8,7 @@ namespace last {
 // periods) and under timm's (reg_token, q_bias and v_bias). No learnt position embedding.
 Family dinov3_family();
 
+// What all DINOv3 models have in common, whoever names their tensors.
+void set_dinov3_hints(ArchitectureHints& hints);
+
 }  // namespace last

@@ -1,5 +1,7 @@
 #include "extractor/backbone/families/transformers_dinov3.h"
 
+#include "extractor/backbone/families/dinov3.h"
+
 namespace last {
 namespace {
 
@@ -34,12 +36,7 @@ CanonicalCheckpoint convert(StateDict tensors) {
       registers->second.shape[1] == 0) {
     checkpoint.tensors.erase(registers);
   }
-  ArchitectureHints& hints = checkpoint.hints;
-  hints.source = "DINOv3's models";
-  hints.activation = Activation::kGelu;
-  hints.norm_eps = 1e-5;
-  hints.rope = dinov3_rope();
-  set_imagenet_statistics(hints);
+  set_dinov3_hints(checkpoint.hints);
   return checkpoint;
 }
 
