@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "common/error.h"
+#include "common/io/json_integer.h"
 
 namespace last {
 namespace {
@@ -95,10 +96,10 @@ NetworkConfig network_config_from_json(const nlohmann::json& json) {
   try {
     NetworkConfig config;
     config.method = parse_method(json.at("method").get<std::string>());
-    config.rank = json.at("rank").get<int64_t>();
-    config.gap = json.at("gap").get<int64_t>();
-    config.heads = json.at("heads").get<int64_t>();
-    config.modules = json.at("modules").get<int64_t>();
+    config.rank = json_integer(json.at("rank"));
+    config.gap = json_integer(json.at("gap"));
+    config.heads = json_integer(json.at("heads"));
+    config.modules = json_integer(json.at("modules"));
     config.variant = parse_variant(json.at("variant").get<std::string>());
     config.bias_correction = json.at("bias_correction").get<bool>();
     config.biases = json.at("biases").get<bool>();

@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "common/error.h"
+#include "common/io/json_integer.h"
 
 namespace last {
 namespace {
@@ -61,14 +62,14 @@ BackboneInfo backbone_from_json(const nlohmann::json& json) {
   BackboneInfo b;
   b.name = json.at("name").get<std::string>();
   b.weights_sha256 = json.at("weights_sha256").get<std::string>();
-  b.depth = json.at("depth").get<int64_t>();
-  b.dim = json.at("dim").get<int64_t>();
-  b.tokens = json.at("tokens").get<int64_t>();
-  b.prefix_tokens = json.at("prefix_tokens").get<int64_t>();
+  b.depth = json_integer(json.at("depth"));
+  b.dim = json_integer(json.at("dim"));
+  b.tokens = json_integer(json.at("tokens"));
+  b.prefix_tokens = json_integer(json.at("prefix_tokens"));
   b.has_cls_token = json.at("has_cls_token").get<bool>();
-  b.grid_height = json.at("grid").at(0).get<int64_t>();
-  b.grid_width = json.at("grid").at(1).get<int64_t>();
-  b.layers = json.at("layers").get<std::vector<int64_t>>();
+  b.grid_height = json_integer(json.at("grid").at(0));
+  b.grid_width = json_integer(json.at("grid").at(1));
+  b.layers = json_integers(json.at("layers"));
   b.norm_eps = json.at("norm_eps").get<double>();
   return b;
 }
@@ -135,7 +136,7 @@ NetworkFile read_network(const TensorSource& file, const nlohmann::json& descrip
   try {
     network.config = network_config_from_json(description.at("network"));
     network.backbone = backbone_from_json(description.at("backbone"));
-    classes = description.at("classes").get<int64_t>();
+    classes = json_integer(description.at("classes"));
     network.target = description.at("target").get<std::string>();
     network.class_names = description.at("class_names").get<std::vector<std::string>>();
     network.features = description.at("features");

@@ -4,6 +4,7 @@
 
 #include "common/error.h"
 #include "common/io/file.h"
+#include "common/io/json_integer.h"
 #include "extractor/backbone/architecture.h"
 
 namespace last {
@@ -12,11 +13,16 @@ namespace {
 using nlohmann::json;
 
 // An absent or unreadable number is no number.
-template <class T>
-std::optional<T> number(const json& object, const char* key) {
+std::optional<double> number(const json& object, const char* key) {
   const auto found = object.find(key);
   if (found == object.end() || !found->is_number()) return std::nullopt;
-  return found->get<T>();
+  return found->get<double>();
+}
+
+std::optional<int64_t> integer(const json& object, const char* key) {
+  const auto found = object.find(key);
+  if (found == object.end() || !found->is_number_integer()) return std::nullopt;
+  return json_integer(*found);
 }
 
 std::optional<std::array<double, 3>> triple(const json& object, const char* key) {
@@ -35,14 +41,14 @@ std::optional<std::array<int64_t, 2>> image_size(const json& object, const char*
   const auto found = object.find(key);
   if (found == object.end()) return std::nullopt;
   if (found->is_number_integer()) {
-    const auto size = found->get<int64_t>();
+    const auto size = json_integer(*found);
     return std::array<int64_t, 2>{size, size};
   }
   if (!found->is_array() || found->size() < 2 || found->size() > 3) return std::nullopt;
   const json& height = (*found)[found->size() - 2];
   const json& width = found->back();
   if (!height.is_number_integer() || !width.is_number_integer()) return std::nullopt;
-  return std::array<int64_t, 2>{height.get<int64_t>(), width.get<int64_t>()};
+  return std::array<int64_t, 2>{json_integer(height), json_integer(width)};
 }
 
 json read_object(const std::filesystem::path& path) {
@@ -82,8 +88,8 @@ void read_timm(const json& config, ArchitectureHints& hints) {
   hints.source = concat("config.json, ", architecture);
   const json arguments = member(config, "model_args");
   const json pretrained = member(config, "pretrained_cfg");
-  hints.dim = number<int64_t>(config, "num_features");
-  hints.heads = number<int64_t>(arguments, "num_heads");
+  hints.dim = integer(config, "num_features");
+  hints.heads = integer(arguments, "num_heads");
   hints.image = image_size(arguments, "img_size");
   if (!hints.image) hints.image = image_size(pretrained, "input_size");
   hints.mean = triple(pretrained, "mean");
@@ -97,16 +103,16 @@ void read_timm(const json& config, ArchitectureHints& hints) {
 
 void read_transformers(const json& config, ArchitectureHints& hints) {
   const json vision = config.contains("vision_config") ? member(config, "vision_config") : config;
-  hints.dim = number<int64_t>(vision, "hidden_size");
-  hints.heads = number<int64_t>(vision, "num_attention_heads");
-  hints.norm_eps = number<double>(vision, "layer_norm_eps");
+  hints.dim = integer(vision, "hidden_size");
+  hints.heads = integer(vision, "num_attention_heads");
+  hints.norm_eps = number(vision, "layer_norm_eps");
   hints.activation = hidden_activation(vision);
   hints.image = image_size(vision, "image_size");
   const auto type = config.find("model_type");
   if (type != config.end() && *type == "dinov3_vit") {
     hints.gate_activation = hints.activation;  // DINOv2's gate is SiLU whatever is stated
     hints.rope = dinov3_rope();
-    hints.rope->base = number<double>(vision, "rope_theta").value_or(hints.rope->base);
+    hints.rope->base = number(vision, "rope_theta").value_or(hints.rope->base);
   }
 }
 
@@ -121,9 +127,9 @@ void read_open_clip(const json& config, ArchitectureHints& hints) {
   } else {
     const bool quick = model.contains("quick_gelu") && model["quick_gelu"] == true;
     hints.activation = quick ? Activation::kQuickGelu : Activation::kGelu;
-    hints.dim = number<int64_t>(vision, "width");
+    hints.dim = integer(vision, "width");
     constexpr int64_t kHeadWidth = 64;  // open_clip's default
-    const int64_t head_width = number<int64_t>(vision, "head_width").value_or(kHeadWidth);
+    const int64_t head_width = integer(vision, "head_width").value_or(kHeadWidth);
     if (hints.dim && head_width > 0) hints.heads = *hints.dim / head_width;
   }
   hints.source = "open_clip_config.json";

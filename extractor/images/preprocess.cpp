@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "common/error.h"
+#include "common/io/json_integer.h"
 #include "extractor/images/bad_image.h"
 
 namespace last {
@@ -65,7 +66,8 @@ nlohmann::json Preprocessing::to_json() const {
 Preprocessing preprocessing_from_json(const nlohmann::json& json) {
   Preprocessing preprocessing;
   try {
-    const auto size = json.at("resize").get<std::array<int64_t, 2>>();
+    const auto size = json_integers(json.at("resize"));
+    if (size.size() != 2) fail("not a description of preprocessing: resize is not [width, height]");
     parse_resize(concat(size[0], "x", size[1]), &preprocessing);
     parse_crop(json.at("crop").get<std::string>(), &preprocessing);
     preprocessing.interpolation = parse_interpolation(json.at("interpolation").get<std::string>());

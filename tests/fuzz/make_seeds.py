@@ -98,6 +98,8 @@ def make_sidecars():
     save(target, "transformers", json.dumps(vision) + "\0" + json.dumps(preprocessor))
     save(target, "clip", json.dumps({"vision_config": vision}))
     save(target, "numbers", '{"hidden_size":-1,"image_size":[1e400,1],"num_attention_heads":1e300}')
+    save(target, "too_large", '{"hidden_size":1e300,"image_size":[9223372036854775808,1e30],'
+                              '"num_attention_heads":18446744073709551615}')
     save(target, "wrong", '{"architecture": 3}\0[]')
 
 

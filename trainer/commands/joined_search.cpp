@@ -6,6 +6,7 @@
 
 #include "common/error.h"
 #include "common/io/file.h"
+#include "common/io/json_integer.h"
 #include "trainer/report/network_table_reader.h"
 
 namespace last {
@@ -31,8 +32,8 @@ std::optional<JoinedSearch> load_joined_search(const RunDirectory& directory,
   try {
     const auto metrics = nlohmann::json::parse(read_text_file(metrics_path));
     return JoinedSearch{read_network_table(path, targets),
-                        {metrics.at("metrics_bytes").get<uint64_t>(),
-                         metrics.at("metrics_crc32c").get<uint32_t>()}};
+                        {static_cast<uint64_t>(json_integer(metrics.at("metrics_bytes"))),
+                         static_cast<uint32_t>(json_integer(metrics.at("metrics_crc32c")))}};
   } catch (const nlohmann::json::exception& error) {
     fail("\"", metrics_path, "\" is damaged: ", error.what());
   }

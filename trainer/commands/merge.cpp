@@ -17,6 +17,7 @@
 #include "common/cli/progress.h"
 #include "common/error.h"
 #include "common/io/checksum.h"
+#include "common/io/json_integer.h"
 #include "common/last/network_file.h"
 #include "trainer/commands/joined_search.h"
 #include "trainer/commands/publish.h"
@@ -81,8 +82,8 @@ void read_metrics(const RunPart& part, std::vector<MetricsLine>& lines) {
     at = end + 1;
     try {
       const auto json = nlohmann::json::parse(line.text);
-      line.epoch = json.at("epoch").get<int64_t>();
-      line.network = json.at("network").get<int64_t>();
+      line.epoch = json_integer(json.at("epoch"));
+      line.network = json_integer(json.at("network"));
     } catch (const nlohmann::json::exception& error) {
       fail(path, ":", number, ": damaged: ", error.what());
     }
@@ -123,9 +124,9 @@ nlohmann::json joined_cost(const std::vector<RunPart>& parts) {
     if (!std::filesystem::exists(path)) continue;  // killed after its tables were written
     try {
       const auto cost = nlohmann::json::parse(read_text_file(path));
-      sessions += cost.at("sessions").get<int64_t>();
+      sessions += json_integer(cost.at("sessions"));
       seconds += cost.at("seconds").get<double>();
-      memory = std::max(memory, cost.at("peak_memory_bytes").get<int64_t>());
+      memory = std::max(memory, json_integer(cost.at("peak_memory_bytes")));
     } catch (const nlohmann::json::exception& error) {
       fail("\"", path, "\" is damaged: ", error.what());
     }

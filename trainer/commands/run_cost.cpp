@@ -10,6 +10,7 @@
 #include "common/cli/log.h"
 #include "common/cli/progress.h"
 #include "common/io/file.h"
+#include "common/io/json_integer.h"
 
 namespace last {
 namespace {
@@ -36,10 +37,10 @@ RunCost::~RunCost() {
 void RunCost::save() const {
   nlohmann::json cost = {{"sessions", 0}, {"seconds", 0.0}, {"peak_memory_bytes", 0}};
   if (std::filesystem::exists(path_)) cost = nlohmann::json::parse(read_text_file(path_));
-  cost["sessions"] = cost.at("sessions").get<int64_t>() + 1;
+  cost["sessions"] = json_integer(cost.at("sessions")) + 1;
   cost["seconds"] = cost.at("seconds").get<double>() + seconds_since(start_);
   cost["peak_memory_bytes"] =
-      std::max(cost.at("peak_memory_bytes").get<int64_t>(), peak_memory_bytes());
+      std::max(json_integer(cost.at("peak_memory_bytes")), peak_memory_bytes());
   write_file_atomically(path_, cost.dump(2) + "\n");
 }
 

@@ -8,6 +8,7 @@
 #include "common/error.h"
 #include "common/feature_store/manifest.h"
 #include "common/io/file.h"
+#include "common/io/json_integer.h"
 #include "trainer/report/network_table_reader.h"
 
 namespace last {
@@ -101,7 +102,7 @@ RunPart read_run_part(const std::string& directory) {
   part.config = read_config(part.file("config.json"));
   try {
     const auto& numbers = part.config.at("part");
-    part.part = {numbers.at("index").get<int64_t>(), numbers.at("count").get<int64_t>()};
+    part.part = {json_integer(numbers.at("index")), json_integer(numbers.at("count"))};
     if (part.part.index < 0 || part.part.index >= part.part.count) {
       fail("\"", part.file("config.json"), "\" is damaged: part ", part.part.index, " of ",
            part.part.count);

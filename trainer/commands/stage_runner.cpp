@@ -7,6 +7,7 @@
 #include "common/cli/log.h"
 #include "common/cli/progress.h"
 #include "common/error.h"
+#include "common/io/json_integer.h"
 #include "trainer/commands/outcome.h"
 #include "trainer/commands/stage_keeper.h"
 #include "trainer/training/checkpoint.h"
@@ -35,8 +36,8 @@ void StageRunner::train_from_checkpoint(TrainedStage& stage, const std::vector<S
   StagePosition position;
   if (const auto restored = load_checkpoint(checkpoint, stage.banks)) {
     position = restored->position;
-    metrics_ = {restored->extra.at("metrics_bytes").get<uint64_t>(),
-                restored->extra.at("metrics_crc32c").get<uint32_t>()};
+    metrics_ = {static_cast<uint64_t>(json_integer(restored->extra.at("metrics_bytes"))),
+                static_cast<uint32_t>(json_integer(restored->extra.at("metrics_crc32c")))};
     stopper.restore(restored->extra.at("stopped"), settings);
     log_info(
         concat(stage.name, ": going on after epoch ", position.epoch, " of ", schedule.epochs));

@@ -7,6 +7,7 @@
 
 #include "common/error.h"
 #include "common/io/file.h"
+#include "common/io/json_integer.h"
 #include "common/last/network_file.h"
 #include "trainer/report/network_table_reader.h"
 #include "trainer/report/table_file.h"
@@ -43,8 +44,8 @@ std::map<int64_t, Curve> read_curves(const std::string& path) {
   for (size_t end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) {
     checked_json(path, [&] {
       const auto line = nlohmann::json::parse(std::string_view(text).substr(begin, end - begin));
-      auto& curve = curves[line.at("network").get<int64_t>()];
-      curve.epochs.push_back(line.at("epoch").get<int64_t>());
+      auto& curve = curves[json_integer(line.at("network"))];
+      curve.epochs.push_back(json_integer(line.at("epoch")));
       curve.train_loss.push_back(number_from_json(line.at("train_loss")));
       curve.train_accuracy.push_back(number_from_json(line.at("train_accuracy")));
       curve.val_accuracy.push_back(number_from_json(line.at("val_accuracy")));
@@ -119,7 +120,7 @@ RunRecord read_run(const std::string& path) {
   checked_json(file("config.json"), [&] {
     for (const auto& target : run.config.at("data").at("targets")) {
       run.targets.push_back(
-          {target.at("name").get<std::string>(), target.at("classes").get<int64_t>(), {}});
+          {target.at("name").get<std::string>(), json_integer(target.at("classes")), {}});
     }
   });
   if (fs::exists(file("cost.json"))) run.cost = read_json(file("cost.json"));

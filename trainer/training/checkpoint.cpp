@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "common/error.h"
+#include "common/io/json_integer.h"
 #include "common/tensor_file/safetensors.h"
 #include "trainer/training/progress_json.h"
 
@@ -31,7 +32,7 @@ std::map<std::string, at::Tensor> tensors_of(Bank& bank, size_t index) {
 std::vector<int64_t> network_indices(const nlohmann::json& state) {
   std::vector<int64_t> indices;
   for (const auto& network : state.at("networks")) {
-    indices.push_back(network.at("network").get<int64_t>());
+    indices.push_back(json_integer(network.at("network")));
   }
   return indices;
 }
@@ -65,7 +66,7 @@ void restore_bank(const SafetensorsFile& file, const nlohmann::json& state, Bank
     }
     tensor.copy_(stored);
   }
-  bank.optimizer().steps() = state.at("steps").get<std::vector<int64_t>>();
+  bank.optimizer().steps() = json_integers(state.at("steps"));
   const auto& networks = state.at("networks");
   if (bank.optimizer().steps().size() != networks.size()) {
     fail("\"", file.path(), "\": it holds ", networks.size(), " networks in bank ", index, ", and ",
@@ -107,7 +108,7 @@ std::optional<RestoredCheckpoint> load_checkpoint(const std::string& path,
     const auto& states = state.at("banks");
     keep_stored_networks(states, banks, path);
     for (size_t b = 0; b < banks.size(); ++b) restore_bank(file, states[b], banks[b], b);
-    return RestoredCheckpoint{{state.at("epoch").get<int64_t>(), state.at("batch").get<int64_t>()},
+    return RestoredCheckpoint{{json_integer(state.at("epoch")), json_integer(state.at("batch"))},
                               state.at("extra")};
   } catch (const nlohmann::json::exception& error) {
     fail("\"", path, "\" is no checkpoint of this program: ", error.what());

@@ -1,5 +1,6 @@
 #include "trainer/training/progress_json.h"
 
+#include "common/io/json_integer.h"
 #include "trainer/training/json_number.h"
 
 namespace last {
@@ -20,8 +21,8 @@ NetworkProgress progress_from_json(const nlohmann::json& json) {
   NetworkProgress n;
   n.status = parse_network_status(json.at("status").get<std::string>());
   n.loss_sum = number_from_json(json.at("loss_sum"));
-  n.correct = json.at("correct").get<int64_t>();
-  n.labelled = json.at("labelled").get<int64_t>();
+  n.correct = json_integer(json.at("correct"));
+  n.labelled = json_integer(json.at("labelled"));
   n.train_loss = number_from_json(json.at("train_loss"));
   n.train_accuracy = number_from_json(json.at("train_accuracy"));
   n.val_accuracy = number_from_json(json.at("val_accuracy"));

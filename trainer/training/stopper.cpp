@@ -5,6 +5,7 @@
 #include <set>
 
 #include "common/error.h"
+#include "common/io/json_integer.h"
 #include "trainer/training/progress_json.h"
 
 namespace last {
@@ -72,12 +73,12 @@ void Stopper::restore(const nlohmann::json& state, const std::vector<Setting>& s
   for (const auto& setting : settings) setting_of[setting.index] = &setting;
   stopped_.clear();
   for (const auto& entry : state) {
-    const auto index = entry.at("network").get<int64_t>();
+    const auto index = json_integer(entry.at("network"));
     const auto found = setting_of.find(index);
     if (found == setting_of.end())
       fail("the checkpoint stopped network ", index, ", which this run has not");
     stopped_.push_back(
-        {*found->second, entry.at("epochs").get<int64_t>(), progress_from_json(entry)});
+        {*found->second, json_integer(entry.at("epochs")), progress_from_json(entry)});
   }
 }
 

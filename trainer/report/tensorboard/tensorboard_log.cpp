@@ -9,6 +9,7 @@
 
 #include "common/error.h"
 #include "common/io/file.h"
+#include "common/io/json_integer.h"
 #include "trainer/report/summary.h"
 
 namespace last {
@@ -100,7 +101,7 @@ void TensorboardLog::read_metrics() {
   size_t begin = 0;
   for (size_t end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) {
     const auto line = nlohmann::json::parse(std::string_view(text).substr(begin, end - begin));
-    const auto found = networks_.find(line.at("network").get<int64_t>());
+    const auto found = networks_.find(json_integer(line.at("network")));
     if (found == networks_.end()) continue;
     auto& network = found->second;
     std::vector<std::pair<std::string, double>> values;
@@ -110,7 +111,7 @@ void TensorboardLog::read_metrics() {
     if (!line.at("seconds").is_null()) {
       network.wall_time = start_ + line.at("seconds").get<double>();
     }
-    network.pending += scalars_record(network.wall_time, line.at("epoch").get<int64_t>(), values);
+    network.pending += scalars_record(network.wall_time, json_integer(line.at("epoch")), values);
   }
   bytes_read_ += begin;
 }
