@@ -1,4 +1,5 @@
 #include "common/last/fused/kernels/products.h"
+#include "common/last/fused/kernels/row_products.h"
 #include "common/last/fused/kernels/table.h"
 #include "common/last/fused/kernels/transpose.h"
 
@@ -7,8 +8,7 @@
 namespace last::fused::LAST_ISA_NAMESPACE {
 namespace {
 
-constexpr int kQueries = 24;           // per pass
-constexpr int kChannels = kLanes / 4;  // 4 queries x kChannels sums fill one vector
+constexpr int kQueries = 24;  // per pass
 
 struct Head {
   const float* q;         // [rows, qkv_stride]
@@ -117,46 +117,15 @@ void add_all_keys(const Shape& shape, const float* left, int left_stride, const 
   });
 }
 
-// d_q[query, channel] = ln 2 sum over keys of ds[query, key] k_t[channel, key]; the factor undoes
-// k_t's log2(e).
-void query_gradient(const Shape& shape, const Head& head, int first, int query) {
-  const float* ds = head.ds + (query - first) * shape.lanes;
-  for (int c = 0; c < shape.head_dim; c += kChannels) {
-    Vec acc[kLanes];
-#pragma GCC unroll 16
-    for (int i = 0; i < kLanes; ++i) acc[i] = Vec{};
-    for (int key = 0; key < shape.lanes; key += kLanes) {
-      Vec d[4], k[kChannels];
-#pragma GCC unroll 16
-      for (int i = 0; i < 4; ++i) d[i] = load(ds + i * shape.lanes + key);
-#pragma GCC unroll 16
-      for (int j = 0; j < kChannels; ++j) k[j] = load(head.k_t + (c + j) * shape.lanes + key);
-#pragma GCC unroll 16
-      for (int i = 0; i < 4; ++i) {
-#pragma GCC unroll 16
-        for (int j = 0; j < kChannels; ++j) acc[i * kChannels + j] += d[i] * k[j];
-      }
-    }
-    float total[kLanes];
-    store(total, sums(acc) * 0.6931471806f);
-    const int channels = shape.head_dim - c < kChannels ? shape.head_dim - c : kChannels;
-    for (int i = 0; i < 4; ++i) {
-      float* out = head.d_q + (query + i) * shape.qkv_stride + c;
-      if (channels == kChannels) {
-        __builtin_memcpy(out, total + i * kChannels, sizeof(float) * kChannels);
-      } else {
-        for (int j = 0; j < channels; ++j) out[j] = total[i * kChannels + j];
-      }
-    }
-  }
-}
-
 void head_backward_pass(const Shape& shape, const Head& head, int query_rows) {
   for (int first = 0; first < query_rows; first += kQueries) {
     const int end = first + kQueries < query_rows ? first + kQueries : query_rows;
     for (int query = first; query < end; query += 4) {
       all_probabilities(shape, head, first, query);
-      query_gradient(shape, head, first, query);
+      // dQ = ln 2 dS K; the factor undoes k_t's log2(e).
+      multiply_rows(head.ds + (query - first) * shape.lanes, shape.lanes, head.k_t, shape.lanes,
+                    shape.head_dim, shape.lanes, 0.6931471806f, true,
+                    head.d_q + query * shape.qkv_stride, shape.qkv_stride);
     }
     // dV = P^T dO,  dK = dS^T Q
     add_all_keys(shape, head.d_o + first * shape.rank_stride, shape.rank_stride, head.p,

@@ -1,5 +1,6 @@
 #include "common/last/fused/kernels/pack.h"
 #include "common/last/fused/kernels/products.h"
+#include "common/last/fused/kernels/row_products.h"
 #include "common/last/fused/kernels/table.h"
 
 namespace last::fused::LAST_ISA_NAMESPACE {
@@ -7,6 +8,7 @@ namespace {
 
 // Rows that are taken through all steps of a strip while they are in the first-level cache.
 constexpr int kBlock = 64;
+constexpr int kNarrow = 4;  // ranks for which d_O is made of sums over lanes
 
 // Rows begin..end-1 of the module's input again:  D -= O A + bias;  x = P - mu + D
 void rebuild(const Shape& shape, const BackwardStrip& a, const float* up, const float* bias,
@@ -97,8 +99,10 @@ void backward_strip(const Shape& shape, const BackwardStrip& a) {
   alignas(64) float bias[kStrip];
   alignas(64) float pool_gradient[kStrip];
   alignas(64) float x[kBlock * kStrip];
+  alignas(64) float d_weight_t[kMaxQkv * kStrip];  // [qkv_stride, 48]
   const bool has_previous = a.previous_attended != nullptr;
-  const int rank4 = (shape.rank + 3) / 4 * 4;
+  const bool narrow = shape.rank <= kNarrow;
+  const int rank4 = (shape.rank + 3) / 4 * 4, qkv4 = (3 * shape.rank + 3) / 4 * 4;
   if (a.branch_mode == BackwardStrip::Branch::kRebuild) {
     pack_up(shape, a.width, a.dims, a.up, up);
     pack_bias(a.width, a.dims, a.up_bias, bias);
@@ -109,8 +113,10 @@ void backward_strip(const Shape& shape, const BackwardStrip& a) {
     // Rows of previous_up beyond r are read into columns that nobody uses.
     pack_up(shape, a.width, a.dims, a.previous_up, previous_up);
     for (int i = shape.rank * a.width; i < shape.rank_stride * a.width; ++i) previous_up[i] = 0;
-    transpose_back(previous_up, a.width, a.width, shape.rank_stride, 1, previous_up_t,
-                   shape.rank_stride);
+    if (!narrow) {
+      transpose_back(previous_up, a.width, a.width, shape.rank_stride, 1, previous_up_t,
+                     shape.rank_stride);
+    }
     if (a.pool_gradient != nullptr) pack_bias(a.width, a.dims, a.pool_gradient, pool_gradient);
   }
   for (int begin = 0; begin < shape.rows; begin += kBlock) {
@@ -127,9 +133,9 @@ void backward_strip(const Shape& shape, const BackwardStrip& a) {
         rebuild(shape, a, up, bias, begin, end, x);
         break;
     }
-    // d loss / d (diag(gamma) A) = x-hat^T d_y = x^T E
-    outer<kRows>(x, a.width, a.width, a.d_qkv + begin * shape.qkv_stride, shape.qkv_stride,
-                 shape.qkv_stride, 0, end - begin, first, a.d_qkv_weight, shape.qkv_stride);
+    // d loss / d (diag(gamma) A) = x-hat^T d_y = x^T E, transposed
+    outer<kRows>(a.d_qkv + begin * shape.qkv_stride, shape.qkv_stride, qkv4, x, a.width, a.width, 0,
+                 end - begin, first, d_weight_t, kStrip);
     if (!has_previous) continue;
     if (a.pool_gradient != nullptr) {
       add_stream_gradient<true>(shape, a, weight_t, pool_gradient, begin, end, x);
@@ -142,9 +148,18 @@ void backward_strip(const Shape& shape, const BackwardStrip& a) {
     if (a.d_up_bias != nullptr) {
       add_rows(a.stream_gradient, a.width, begin, end, first, a.d_up_bias);
     }
-    project<2 * kRows>(a.stream_gradient, a.width, previous_up_t, shape.rank_stride, a.width, begin,
-                       end, a.first, a.d_attended);
+    if (narrow) {
+      for (int row = begin; row < end; row += 4) {
+        multiply_rows(a.stream_gradient + row * a.width, a.width, previous_up, a.width, kNarrow,
+                      a.width, 1, a.first, a.d_attended + row * shape.rank_stride,
+                      shape.rank_stride);
+      }
+    } else {
+      project<2 * kRows>(a.stream_gradient, a.width, previous_up_t, shape.rank_stride, a.width,
+                         begin, end, a.first, a.d_attended);
+    }
   }
+  transpose(d_weight_t, kStrip, shape.qkv_stride, a.width, 1, a.d_qkv_weight, shape.qkv_stride);
 }
 
 }  // namespace last::fused::LAST_ISA_NAMESPACE

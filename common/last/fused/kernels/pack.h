@@ -12,15 +12,19 @@ namespace last::fused::LAST_ISA_NAMESPACE {
 inline void pack_qkv(const Shape& shape, int width, int dims, const float* qkv_weight,
                      const float* norm_weight, const float* column_means, float* out) {
   const int columns = 3 * shape.rank, stride = shape.qkv_stride;
+  Vec means[kMaxQkv / kLanes];
   for (int c = 0; c < stride; c += kLanes) {
-    const int count = columns - c;
-    const Vec mean = load_part(column_means + c, count);
-    for (int d = 0; d < dims; ++d) {
-      store(out + d * stride + c,
-            load_part(qkv_weight + d * columns + c, count) * norm_weight[d] - mean);
-    }
-    for (int d = dims; d < width; ++d) store(out + d * stride + c, Vec{});
+    means[c / kLanes] = load_part(column_means + c, columns - c);
   }
+  // Row after row, as they lie in memory: other networks have pushed them out of the cache.
+  for (int d = 0; d < dims; ++d) {
+    for (int c = 0; c < stride; c += kLanes) {
+      store(out + d * stride + c,
+            load_part(qkv_weight + d * columns + c, columns - c) * norm_weight[d] -
+                means[c / kLanes]);
+    }
+  }
+  for (int i = dims * stride; i < width * stride; i += kLanes) store(out + i, Vec{});
 }
 
 // out [r, width] = A's columns of the strip; zero in the padding. `up` has row length D.

@@ -37,24 +37,40 @@ using UnalignedShortVec __attribute__((vector_size(kLanes * 2), aligned(2), may_
 }
 [[gnu::always_inline]] inline Vec broadcast(float x) { return x - Vec{}; }
 
-// The first `count` floats, zero behind them; and back.
-[[gnu::noinline]] inline Vec load_few(const float* p, int count) {
-  float part[kLanes] = {};
-  for (int i = 0; i < count; ++i) part[i] = p[i];
-  return load(part);
-}
-[[gnu::noinline]] inline void store_few(float* p, Vec v, int count) {
-  float part[kLanes];
-  store(part, v);
-  for (int i = 0; i < count; ++i) p[i] = part[i];
+// The first `count` floats (all, if there are more), zero behind them; and back.
+#if defined(__AVX512F__)
+[[gnu::always_inline]] inline __mmask16 first_lanes(int count) {
+  if (count >= kLanes) return 0xffff;
+  return count <= 0 ? 0 : static_cast<__mmask16>((1U << count) - 1);
 }
 [[gnu::always_inline]] inline Vec load_part(const float* p, int count) {
-  return __builtin_expect(count >= kLanes, 1) ? load(p) : load_few(p, count);
+  return _mm512_maskz_loadu_ps(first_lanes(count), p);
 }
 [[gnu::always_inline]] inline void store_part(float* p, Vec v, int count) {
-  if (__builtin_expect(count >= kLanes, 1)) return store(p, v);
-  store_few(p, v, count);
+  _mm512_mask_storeu_ps(p, first_lanes(count), v);
 }
+#elif defined(__AVX2__)
+[[gnu::always_inline]] inline __m256i first_lanes(int count) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(count), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+[[gnu::always_inline]] inline Vec load_part(const float* p, int count) {
+  return _mm256_maskload_ps(p, first_lanes(count));
+}
+[[gnu::always_inline]] inline void store_part(float* p, Vec v, int count) {
+  _mm256_maskstore_ps(p, first_lanes(count), v);
+}
+#else
+[[gnu::always_inline]] inline Vec load_part(const float* p, int count) {
+  float part[kLanes] = {};
+  for (int i = 0; i < kLanes && i < count; ++i) part[i] = p[i];
+  return load(part);
+}
+[[gnu::always_inline]] inline void store_part(float* p, Vec v, int count) {
+  float part[kLanes];
+  store(part, v);
+  for (int i = 0; i < kLanes && i < count; ++i) p[i] = part[i];
+}
+#endif
 
 [[gnu::always_inline]] inline Vec max(Vec a, Vec b) { return a > b ? a : b; }
 
