@@ -24,6 +24,7 @@ COLUMNS = ("network,stage,method,target,rank,gap,heads,modules,variant,bias_corr
            "norm,learning_rate,head_learning_rate_scale,weight_decay,label_smoothing,seed,epochs,"
            "parameters,parameters_without_head,train_data,train_loss,val_accuracy,test_accuracy,"
            "seconds,status").split(",")
+PREDICTIONS = "path,label,network,prediction,probability,label_probability,data".split(",")
 DIM, DEPTH, TOKENS = 16, 2, 5
 
 
@@ -181,6 +182,8 @@ def make_run(folder, **values):
             own = [row for row in rows if row["target"] == target and row["status"] == "ok"]
             ranked = sorted(own, key=lambda row: -row["quality"])[:7]
             members = ";".join(str(row["network"]) for row in ranked + ranked[:1])
+            together = predictions(rng, dict(ranked[0], network="ensemble"), names, options, "test")
+            write_csv(folder / f"ensemble_predictions.{target}.csv", [PREDICTIONS, *together])
             lines.append([target, 8, members, round(ranked[0]["quality"] + 1, 3),
                           round(ranked[0]["quality"] + 0.4, 3), "train", "search"])
         write_csv(folder / "ensembles.csv",
@@ -194,9 +197,7 @@ def make_run(folder, **values):
         lines = [line for t, row in reversed(chosen) if t == target
                  for line in predictions(rng, row, names, options, "test")]
         if lines:
-            write_csv(folder / f"predictions.{target}.csv",
-                      ["path,label,network,prediction,probability,label_probability,data".split(","),
-                       *lines])
+            write_csv(folder / f"predictions.{target}.csv", [PREDICTIONS, *lines])
     with open(folder / "metrics.jsonl", "w", encoding="utf-8") as file:
         for row in rows:
             file.writelines(json.dumps(line) + "\n" for line in curve_lines(row, options))

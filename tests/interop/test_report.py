@@ -192,6 +192,7 @@ def test_tables_on_standard_output(tmp_path):
 def test_ensembles(tmp_path):
     run = make_run(tmp_path / "run", networks=24, targets=2, epochs=3, images=50, ensembles=True)
     text = report("--run", run, "--quiet").stdout
+    assert text.count("ensemble of 8, 7 different networks") == 2
     table = pandas.read_csv(run / "ensembles.csv")
     networks = pandas.read_csv(run / "networks.csv").set_index("network")
     for answer, row in zip(Page(run / "report.html").data["runs"][0]["answers"], table.itertuples()):
@@ -201,7 +202,15 @@ def test_ensembles(tmp_path):
         members = {int(member) for member in row.members.split(";")}
         assert len(members) == 7
         assert line["parameters"] == networks.parameters[list(members)].sum()
-        assert f'Ensemble of 8 for "{row.target}"' in text and f"{row.test_accuracy:.2f}" in text
+        assert f"{row.test_accuracy:.2f}" in text
+    for name in ("label", "shape"):
+        shown = Page(run / "report.html").data["runs"][0]
+        own = [p for p in shown["predictions"] if shown["targets"][p["target"]]["name"] == name]
+        assert [p["method"] for p in own] == ["last", "linear", "ensemble"]
+        assert own[-1]["network"] is None and own[-1]["labelled"] == 50
+        table = pandas.read_csv(run / f"ensemble_predictions.{name}.csv")
+        right = sum(n for l, p, n in own[-1]["confusion"] if l == p)
+        assert right == (table.label == table.prediction).sum() > 0
     (run / "ensembles.csv").write_text((run / "ensembles.csv").read_text().replace(";", ";9"))
     assert "networks of networks.csv" in report("--run", run, status=1).stderr
 

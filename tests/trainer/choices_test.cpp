@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include "trainer/commands/publish.h"
+
 namespace last {
 namespace {
 
@@ -59,6 +61,61 @@ TEST(Choices, WithoutValidationOneSettingIsChosenButNotOneOfTwoMethods) {
   EXPECT_EQ(best_of_target(two.chosen, 0), nullptr);
 }
 
+// Nothing compares the probe with either of LAST's settings.
+TEST(Choices, WithoutValidationTheOnlySettingOfOneMethodIsNotBetterThanSeveralOfAnother) {
+  const std::vector<NetworkRow> rows = {row(0, Method::kLast, 1, 0, kUnmeasured),
+                                        row(1, Method::kLast, 2, 0, kUnmeasured),
+                                        row(2, Method::kLinear, 1, 0, kUnmeasured)};
+  for (const auto select : {Selection::kVal, Selection::kLast}) {
+    const auto [chosen, warnings] = choose_per_method(rows, {"label"}, select);
+    ASSERT_EQ(chosen.size(), 1u);
+    EXPECT_EQ(chosen[0].choice.setting.network.method, Method::kLinear);
+    EXPECT_EQ(chosen[0].rivals, 2);
+    EXPECT_EQ(chosen[0].basis(), "only one");
+    EXPECT_EQ(best_of_target(chosen, 0), nullptr);
+    EXPECT_EQ(warnings.size(), 1u);
+  }
+}
+
+TEST(Choices, TheBasisCountsTheSettingsThatWereCompared) {
+  const auto chosen =
+      choose_per_method({row(0, Method::kLast, 1, 0, 70), row(1, Method::kLast, 1, 1, 72),
+                         row(2, Method::kLast, 2, 0, 80), row(3, Method::kLast, 2, 1, 81),
+                         row(4, Method::kLast, 3, 0, 90, NetworkStatus::kDiverged),
+                         row(5, Method::kLinear, 1, 0, 60)},
+                        {"label"}, Selection::kVal)
+          .chosen;
+  ASSERT_EQ(chosen.size(), 2u);
+  EXPECT_EQ(chosen[0].basis(), "only one");
+  EXPECT_EQ(chosen[1].basis(), "val, of 2");
+  EXPECT_TRUE(chosen[1].by_val());
+  EXPECT_EQ(best_of_target(chosen, 0), &chosen[1]);
+}
+
+TEST(Summary, SaysWhatTheSettingsWereChosenBy) {
+  const auto summary = [](const std::vector<NetworkRow>& rows, Selection select) {
+    const auto chosen = choose_per_method(rows, {"label"}, select).chosen;
+    return summary_of(rows, chosen, select, /*retrained=*/false, {});
+  };
+  const auto by_val =
+      summary({row(0, Method::kLast, 1, 0, 70), row(1, Method::kLast, 2, 0, 80)}, Selection::kVal);
+  EXPECT_EQ(by_val.find("Best setting by validation accuracy:\n"), 0u) << by_val;
+  EXPECT_NE(by_val.find("val, of 2"), std::string::npos) << by_val;
+  const std::vector<NetworkRow> unvalidated = {row(0, Method::kLast, 1, 0, kUnmeasured),
+                                               row(1, Method::kLast, 2, 0, kUnmeasured),
+                                               row(2, Method::kLinear, 1, 0, kUnmeasured)};
+  const auto mixed = summary(unvalidated, Selection::kVal);
+  EXPECT_EQ(mixed.find("Best"), std::string::npos) << mixed;
+  EXPECT_NE(mixed.find("only one"), std::string::npos) << mixed;
+  EXPECT_NE(mixed.find("lr 2 wd 0.05  nothing"), std::string::npos) << mixed;
+  const auto none = summary({unvalidated[0], unvalidated[1]}, Selection::kVal);
+  EXPECT_NE(none.find("nothing is chosen"), std::string::npos) << none;
+  EXPECT_EQ(
+      summary({row(0, Method::kLast, 1, 0, 90), row(1, Method::kLast, 2, 0, 80)}, Selection::kLast)
+          .find("chosen by"),
+      std::string::npos);
+}
+
 TEST(Choices, WithoutSelectionValidationAccuraciesPlayNoPart) {
   const std::vector<NetworkRow> rows = {
       row(0, Method::kLast, 1, 0, 90), row(1, Method::kLast, 2, 0, 80),
@@ -82,10 +139,9 @@ TEST(Choices, AStoppedSettingIsNoCandidate) {
 }
 
 TEST(Choices, TheRepresentativeIsTheLowestSeedThatEndedWell) {
-  const TargetChoice choice{0,
-                            {},
-                            {row(0, Method::kLast, 1, 5, 90), row(1, Method::kLast, 1, 3, 90),
-                             row(2, Method::kLast, 1, 1, 0, NetworkStatus::kDiverged)}};
+  TargetChoice choice;
+  choice.rows = {row(0, Method::kLast, 1, 5, 90), row(1, Method::kLast, 1, 3, 90),
+                 row(2, Method::kLast, 1, 1, 0, NetworkStatus::kDiverged)};
   EXPECT_EQ(choice.representative()->setting.seed, 3);
 }
 

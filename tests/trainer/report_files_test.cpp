@@ -103,6 +103,16 @@ TEST_F(ReportFiles, PredictionsComeByNetworkWithClassesAsIndices) {
   EXPECT_EQ(worst_of(sets[0], 1).size(), 1u);
 }
 
+TEST_F(ReportFiles, PredictionsOfAnEnsembleHaveNoNetwork) {
+  const auto sets =
+      read_predictions(write("path,label,network,prediction,probability,label_probability,data\n"
+                             "a,0,ensemble,1,0.5,0.5,val\n"),
+                       {}, 2);
+  ASSERT_EQ(sets.size(), 1u);
+  EXPECT_FALSE(sets[0].network.has_value());
+  EXPECT_EQ(sets[0].data, "val");
+}
+
 TEST_F(ReportFiles, PredictionsOfClassesThatTheNetworkDoesNotHaveAreRefused) {
   const auto names = message_of([&] { read_predictions(write(kPredictions), {"cat", "cow"}, 2); });
   EXPECT_NE(names.find(":2: column prediction: \"dog\""), std::string::npos) << names;

@@ -47,22 +47,34 @@ std::string problem_of(const std::vector<NetworkRow>& candidates, Selection sele
   return "";
 }
 
+int64_t count_settings(const std::vector<NetworkRow>& rows) {
+  return static_cast<int64_t>(all_settings(rows).size());
+}
+
 TargetChoice choose(const std::vector<NetworkRow>& rows, int64_t target, Selection select) {
   std::vector<Candidate> candidates;
   for (const auto& row : rows) {
     candidates.push_back({row.setting, row.progress.val_accuracy, row.parameters});
   }
-  TargetChoice chosen{target, *choose_best(candidates), {}};
+  TargetChoice chosen{target, *choose_best(candidates), {}, {}, count_settings(rows), 0};
   if (select == Selection::kLast) {
     chosen.choice.mean_val_accuracy = std::numeric_limits<double>::quiet_NaN();
   }
   for (const int64_t member : chosen.choice.members) {
     chosen.rows.push_back(rows[static_cast<size_t>(member)]);
   }
+  chosen.searched = chosen.rows;
   return chosen;
 }
 
 }  // namespace
+
+bool TargetChoice::by_val() const { return !std::isnan(choice.mean_val_accuracy); }
+
+std::string TargetChoice::basis() const {
+  if (candidates == 1) return "only one";
+  return concat("val, of ", candidates);
+}
 
 const NetworkRow* TargetChoice::representative() const {
   const NetworkRow* lowest = nullptr;
@@ -78,12 +90,15 @@ Choices choose_per_method(const std::vector<NetworkRow>& rows,
   Choices choices;
   for (size_t t = 0; t < targets.size(); ++t) {
     const auto target = static_cast<int64_t>(t);
+    const size_t first = choices.chosen.size();
+    int64_t settings = 0;
     for (const Method method : {Method::kLinear, Method::kLast}) {
       const bool trained = std::any_of(rows.begin(), rows.end(), [&](const NetworkRow& row) {
         return row.setting.target == target && row.setting.network.method == method;
       });
       if (!trained) continue;
       const auto candidates = candidates_of(rows, target, method);
+      settings += count_settings(candidates);
       const std::string problem = problem_of(candidates, select);
       if (problem.empty()) {
         choices.chosen.push_back(choose(candidates, target, select));
@@ -92,21 +107,20 @@ Choices choose_per_method(const std::vector<NetworkRow>& rows,
                                           ": nothing is chosen: ", problem));
       }
     }
+    for (size_t c = first; c < choices.chosen.size(); ++c) choices.chosen[c].rivals = settings - 1;
   }
   return choices;
 }
 
 const TargetChoice* best_of_target(const std::vector<TargetChoice>& choices, int64_t target) {
   const TargetChoice* best = nullptr;
-  size_t count = 0;
   for (const auto& choice : choices) {
     if (choice.target != target) continue;
-    ++count;
     const double accuracy = choice.choice.mean_val_accuracy;
     if (best == nullptr || accuracy > best->choice.mean_val_accuracy) best = &choice;
   }
-  if (count > 1 && std::isnan(best->choice.mean_val_accuracy)) return nullptr;
-  return best;
+  const bool decided = best != nullptr && (best->by_val() || best->rivals == 0);
+  return decided ? best : nullptr;
 }
 
 std::vector<std::vector<NetworkRow>> all_settings(const std::vector<NetworkRow>& rows) {

@@ -14,7 +14,15 @@ namespace last {
 struct TargetChoice {
   int64_t target = 0;
   Choice choice;
-  std::vector<NetworkRow> rows;  // its networks, all seeds; after retraining the retrained ones
+  std::vector<NetworkRow> rows;      // its networks, all seeds; after retraining the retrained ones
+  std::vector<NetworkRow> searched;  // its networks in the search
+  int64_t candidates =
+      1;               // settings of this target and method that lost no network, itself included
+  int64_t rivals = 0;  // the target's other such settings, of all methods
+
+  bool by_val() const;
+  // What the choice rests on, for tables.
+  std::string basis() const;
 
   // The network of the lowest seed among those that ended well; nullptr where none did.
   const NetworkRow* representative() const;
@@ -27,12 +35,13 @@ struct Choices {
 
 // The best setting of each target and method by mean validation accuracy over its seeds. A setting
 // with a diverged or stopped seed is no candidate: its mean would be that of the survivors. Without
-// selection (kLast) only a single setting is chosen. Test accuracies play no part.
+// selection (kLast) or validation only a single setting is chosen. Test accuracies play no part.
 Choices choose_per_method(const std::vector<NetworkRow>& rows,
                           const std::vector<std::string>& targets, Selection select);
 
-// The best of the choices of one target by validation accuracy, or nullptr where there is none or
-// nothing to compare two methods by.
+// The best of the choices of one target by validation accuracy; without one, the target's only
+// setting. nullptr where there is neither: one setting of one method is not better than several of
+// another that nothing compares it with.
 const TargetChoice* best_of_target(const std::vector<TargetChoice>& choices, int64_t target);
 
 // Every setting's networks that ended well, in order of their first one, to be shown where nothing

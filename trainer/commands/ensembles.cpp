@@ -1,7 +1,6 @@
 #include "trainer/commands/ensembles.h"
 
 #include <algorithm>
-#include <set>
 #include <sstream>
 #include <utility>
 
@@ -106,20 +105,15 @@ void publish_ensemble(const RunDirectory& directory, const Ensemble& ensemble,
 
 SummaryLine summarize(const Ensemble& ensemble, const RunData& data) {
   const auto& target = data.targets[static_cast<size_t>(ensemble.target)];
-  SummaryLine line;
-  line.target = target.name;
-  line.train_data = ensemble.train_data;
-  line.val_mean = ensemble.val_accuracy;
-  line.test_mean = ensemble.test_accuracy;
-  line.val_std = line.test_std = std::numeric_limits<double>::quiet_NaN();
-  std::set<int64_t> different;
+  std::vector<int64_t> members;
+  int64_t parameters = 0;  // of the different networks
   for (const auto& member : ensemble.members) {
-    if (!different.insert(member.index).second) continue;
-    line.parameters += count_parameters(member.network, data.backbone, target.classes);
+    const bool seen = std::find(members.begin(), members.end(), member.index) != members.end();
+    if (!seen) parameters += count_parameters(member.network, data.backbone, target.classes);
+    members.push_back(member.index);
   }
-  line.name = concat("ensemble of ", ensemble.members.size(), ", ", different.size(),
-                     different.size() == 1 ? " network" : " different networks");
-  return line;
+  return summarize_ensemble(target.name, ensemble.train_data, members, parameters,
+                            ensemble.val_accuracy, ensemble.test_accuracy);
 }
 
 std::string ensemble_table_csv(const std::vector<Ensemble>& ensembles, const RunData& data) {

@@ -173,7 +173,7 @@ std::string choose_and_publish(const RunDirectory& directory, const RunPart& any
   const auto& targets = any_part.targets;
   const auto [choices, warnings] = choose_per_method(rows, targets, any_part.select);
   for (const auto& warning : warnings) log_warning(warning);
-  publish_best(directory, targets, rows, choices, any_part.select);
+  publish_best(directory, targets, choices);
   auto summary = summary_of(rows, choices, any_part.select, /*retrained=*/false, {});
   publish_tables(directory, rows, summary);
   return summary;

@@ -1,9 +1,12 @@
 #include "trainer/commands/predictions.h"
 
 #include <algorithm>
-#include <cmath>
+#include <map>
 #include <memory>
 #include <string>
+
+#include <ATen/ops/softmax.h>
+#include <ATen/ops/zeros_like.h>
 
 #include "common/cli/interrupt.h"
 #include "common/cli/progress.h"
@@ -15,25 +18,25 @@
 namespace last {
 namespace {
 
-// A chosen network at work, and the lines of its predictions so far.
-struct Predictor {
-  int64_t target = 0;
-  int64_t network = 0;
+constexpr char kHeader[] = "path,label,network,prediction,probability,label_probability,data\n";
+
+// A network at work, for all who need it.
+struct Member {
   Parameters parameters;
   std::unique_ptr<Engine> engine;
+  at::Tensor probabilities;  // of the batch in hand, fp64 [B, classes]
+};
+
+// A network or an ensemble, and the lines of its predictions so far.
+struct Predictor {
+  int64_t target = 0;
+  std::string name;  // in the column "network"
+  std::string file;
+  std::vector<int64_t> members;  // networks; one that stands here twice counts twice
   std::string lines;
 };
 
-Predictor make_predictor(const RunDirectory& directory, const RunData& data, int64_t target,
-                         int64_t network, const ComputeOptions& compute) {
-  const auto file = load_network(directory.network_file(network));
-  const BankConfig config{data.backbone, file.config, {file.parameters.head_bias.size(1)}, {0}};
-  return {target, network, file.parameters.to(compute.device), make_engine(config, compute), ""};
-}
-
-std::vector<Predictor> make_predictors(const RunDirectory& directory, const RunData& data,
-                                       const std::vector<TargetChoice>& choices,
-                                       const ComputeOptions& compute) {
+std::vector<const TargetChoice*> best_first(const std::vector<TargetChoice>& choices) {
   std::vector<const TargetChoice*> ordered;
   for (const auto& choice : choices) ordered.push_back(&choice);
   std::stable_sort(ordered.begin(), ordered.end(), [&](const auto* a, const auto* b) {
@@ -41,14 +44,61 @@ std::vector<Predictor> make_predictors(const RunDirectory& directory, const RunD
     const auto* best = best_of_target(choices, a->target);
     return a == best && b != best;
   });
+  return ordered;
+}
+
+std::vector<Predictor> make_predictors(const RunData& data,
+                                       const std::vector<TargetChoice>& choices,
+                                       const std::vector<Ensemble>& ensembles) {
   std::vector<Predictor> predictors;
-  for (const auto* choice : ordered) {
-    const auto* network = choice->representative();
-    if (network == nullptr) continue;
-    const int64_t index = data.has_test() ? network->setting.index : choice->choice.setting.index;
-    predictors.push_back(make_predictor(directory, data, choice->target, index, compute));
+  const auto target_name = [&](int64_t t) { return data.targets[static_cast<size_t>(t)].name; };
+  for (const auto* choice : best_first(choices)) {
+    auto rows = data.has_test() ? choice->rows : choice->searched;
+    std::sort(rows.begin(), rows.end(), [](const NetworkRow& a, const NetworkRow& b) {
+      return a.setting.seed < b.setting.seed;
+    });
+    for (const auto& row : rows) {
+      if (row.progress.status != NetworkStatus::kOk) continue;
+      const int64_t network = row.setting.index;
+      predictors.push_back({choice->target,
+                            std::to_string(network),
+                            "predictions." + target_name(choice->target) + ".csv",
+                            {network},
+                            ""});
+    }
+  }
+  for (const auto& ensemble : ensembles) {
+    predictors.push_back({ensemble.target,
+                          "ensemble",
+                          "ensemble_predictions." + target_name(ensemble.target) + ".csv",
+                          {},
+                          ""});
+    for (const auto& member : ensemble.members) {
+      predictors.back().members.push_back(member.index);
+    }
   }
   return predictors;
+}
+
+std::map<int64_t, Member> load_members(const std::vector<Predictor>& predictors,
+                                       const RunDirectory& directory, const RunData& data,
+                                       const ComputeOptions& compute) {
+  std::map<int64_t, Member> members;
+  for (const auto& predictor : predictors) {
+    for (const int64_t network : predictor.members) {
+      if (members.count(network) > 0) continue;
+      const auto file = load_network(directory.network_file(network));
+      const BankConfig config{data.backbone, file.config, {file.parameters.head_bias.size(1)}, {0}};
+      members[network] = {file.parameters.to(compute.device), make_engine(config, compute),
+                          at::Tensor()};
+    }
+  }
+  return members;
+}
+
+void predict(Member& member, const at::Tensor& features) {
+  const auto logits = member.engine->logits(features, {1}, member.parameters).to(at::kCPU);
+  member.probabilities = at::softmax(logits[0], 1, at::kDouble);
 }
 
 std::string class_text(const Target& target, int64_t index) {
@@ -56,42 +106,37 @@ std::string class_text(const Target& target, int64_t index) {
                                     : target.class_names[static_cast<size_t>(index)];
 }
 
-// softmax(logits)[index]
-double probability(const float* logits, int64_t classes, int64_t index) {
-  const float largest = *std::max_element(logits, logits + classes);
-  double sum = 0;
-  for (int64_t c = 0; c < classes; ++c) sum += std::exp(double{logits[c]} - largest);
-  return std::exp(double{logits[index]} - largest) / sum;
-}
-
-void append_lines(Predictor& predictor, const at::Tensor& features, const Dataset& images,
-                  const Target& target, int64_t first, const char* data_name) {
-  const auto logits =
-      predictor.engine->logits(features, {1}, predictor.parameters).to(at::kCPU).contiguous();
-  const int64_t classes = logits.size(2);
-  for (int64_t i = 0; i < logits.size(1); ++i) {
+void append_lines(Predictor& predictor, const std::map<int64_t, Member>& members,
+                  const Dataset& images, const Target& target, int64_t first,
+                  const char* data_name) {
+  at::Tensor sum = at::zeros_like(members.at(predictor.members.front()).probabilities);
+  for (const int64_t member : predictor.members) sum.add_(members.at(member).probabilities);
+  const auto mean = sum.div_(static_cast<double>(predictor.members.size())).contiguous();
+  const int64_t classes = mean.size(1);
+  for (int64_t i = 0; i < mean.size(0); ++i) {
     const auto sample = static_cast<size_t>(first + i);
-    const float* row = logits.const_data_ptr<float>() + i * classes;
+    const double* row = mean.const_data_ptr<double>() + i * classes;
     const int64_t predicted = std::max_element(row, row + classes) - row;
     const int32_t label = images.labels(predictor.target)[sample];
     const bool labelled = label != kUnlabelled;
-    predictor.lines +=
-        csv_field(images.ids()[sample]) + ',' +
-        (labelled ? csv_field(class_text(target, label)) : "") + ',' +
-        std::to_string(predictor.network) + ',' + csv_field(class_text(target, predicted)) + ',' +
-        shortest(probability(row, classes, predicted)) + ',' +
-        (labelled ? shortest(probability(row, classes, label)) : "") + ',' + data_name + '\n';
+    predictor.lines += csv_field(images.ids()[sample]) + ',' +
+                       (labelled ? csv_field(class_text(target, label)) : "") + ',' +
+                       predictor.name + ',' + csv_field(class_text(target, predicted)) + ',' +
+                       shortest(row[predicted]) + ',' + (labelled ? shortest(row[label]) : "") +
+                       ',' + data_name + '\n';
   }
 }
 
 }  // namespace
 
 void write_predictions(const RunDirectory& directory, const RunData& data,
-                       const std::vector<TargetChoice>& choices, int64_t batch_size,
+                       const std::vector<TargetChoice>& choices,
+                       const std::vector<Ensemble>& ensembles, int64_t batch_size,
                        const ComputeOptions& compute) {
-  auto predictors = make_predictors(directory, data, choices, compute);
+  auto predictors = make_predictors(data, choices, ensembles);
   const Dataset& images = data.has_test() ? data.test : data.val;
   if (predictors.empty() || images.size() == 0) return;
+  auto members = load_members(predictors, directory, data, compute);
 
   FeatureSource source(images, data.maps, /*resident=*/false);
   BatchLoader loader(source, sequential_order(images), batch_size, /*drop_last=*/false);
@@ -101,25 +146,21 @@ void write_predictions(const RunDirectory& directory, const RunData& data,
   while (loader.next(batch)) {
     check_interrupt(kHowToGoOn);
     const auto features = batch.features.to(compute.device);
+    for (auto& [network, member] : members) predict(member, features);
     for (auto& predictor : predictors) {
-      append_lines(predictor, features, images, data.targets[static_cast<size_t>(predictor.target)],
+      append_lines(predictor, members, images, data.targets[static_cast<size_t>(predictor.target)],
                    done, data.has_test() ? "test" : "val");
     }
     done += batch.labels.size(1);
     progress.update(done);
   }
   progress.finish();
-  for (size_t t = 0; t < data.targets.size(); ++t) {
-    std::string text = "path,label,network,prediction,probability,label_probability,data\n";
-    bool any = false;
-    for (const auto& predictor : predictors) {
-      if (predictor.target != static_cast<int64_t>(t)) continue;
-      text += predictor.lines;
-      any = true;
-    }
-    if (!any) continue;
-    write_file_atomically(directory.file("predictions." + data.targets[t].name + ".csv"), text);
+  std::map<std::string, std::string> files;
+  for (const auto& predictor : predictors) {
+    auto& text = files.try_emplace(predictor.file, kHeader).first->second;
+    text += predictor.lines;
   }
+  for (const auto& [file, text] : files) write_file_atomically(directory.file(file), text);
 }
 
 }  // namespace last

@@ -1,6 +1,7 @@
 #include "trainer/commands/publish.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "common/cli/log.h"
 #include "common/error.h"
@@ -8,25 +9,37 @@
 namespace last {
 namespace {
 
-bool has_one_setting(const std::vector<NetworkRow>& rows, int64_t target) {
-  const Setting* first = nullptr;
-  for (const auto& row : rows) {
-    if (row.setting.target != target) continue;
-    if (first == nullptr) first = &row.setting;
-    if (!same_but_for_seed(*first, row.setting)) return false;
+bool is_chosen_from(const std::vector<TargetChoice>& choices, const Setting& setting) {
+  return std::any_of(choices.begin(), choices.end(), [&](const TargetChoice& choice) {
+    return choice.target == setting.target &&
+           choice.choice.setting.network.method == setting.network.method;
+  });
+}
+
+std::vector<SummaryLine> lines_of_choices(const std::vector<NetworkRow>& rows,
+                                          const std::vector<TargetChoice>& choices) {
+  std::vector<SummaryLine> lines;
+  for (const auto& choice : choices) {
+    lines.push_back(summarize(choice.rows));
+    lines.back().basis = choice.basis();
   }
-  return true;
+  for (const auto& networks : all_settings(rows)) {
+    if (is_chosen_from(choices, networks.front().setting)) continue;
+    lines.push_back(summarize(networks));
+    lines.back().basis = "nothing";
+  }
+  std::stable_sort(lines.begin(), lines.end(), [](const SummaryLine& a, const SummaryLine& b) {
+    return a.setting.target < b.setting.target;
+  });
+  return lines;
 }
 
 }  // namespace
 
 void publish_best(const RunDirectory& directory, const std::vector<std::string>& targets,
-                  const std::vector<NetworkRow>& rows, const std::vector<TargetChoice>& choices,
-                  Selection select) {
+                  const std::vector<TargetChoice>& choices) {
   for (size_t t = 0; t < targets.size(); ++t) {
-    const auto target = static_cast<int64_t>(t);
-    const bool chosen = select == Selection::kVal || has_one_setting(rows, target);
-    const auto* best = chosen ? best_of_target(choices, target) : nullptr;
+    const auto* best = best_of_target(choices, static_cast<int64_t>(t));
     const auto* network = best == nullptr ? nullptr : best->representative();
     if (network == nullptr) {
       log_warning("target \"" + targets[t] + "\": no best network is exported");
@@ -40,17 +53,24 @@ void publish_best(const RunDirectory& directory, const std::vector<std::string>&
 std::string summary_of(const std::vector<NetworkRow>& rows,
                        const std::vector<TargetChoice>& choices, Selection select, bool retrained,
                        const std::vector<SummaryLine>& ensembles) {
+  const bool choosing = select == Selection::kVal || retrained;
   std::vector<SummaryLine> lines;
-  if (select == Selection::kVal || retrained) {
-    for (const auto& choice : choices) lines.push_back(summarize(choice.rows));
+  if (choosing) {
+    lines = lines_of_choices(rows, choices);
   } else {
     for (const auto& networks : all_settings(rows)) lines.push_back(summarize(networks));
   }
+  const bool all_by_val =
+      choosing && std::all_of(choices.begin(), choices.end(),
+                              [](const TargetChoice& choice) { return choice.by_val(); });
+  const bool any_left = std::any_of(
+      lines.begin(), lines.end(), [](const SummaryLine& line) { return line.basis == "nothing"; });
   lines.insert(lines.end(), ensembles.begin(), ensembles.end());
   if (lines.empty()) return "";
-  const char* title = select == Selection::kVal
-                          ? "Best setting by validation accuracy:\n"
-                          : "Every setting after its last epoch (nothing is chosen):\n";
+  const char* title = !choosing || choices.empty()
+                          ? "Every setting after its last epoch (nothing is chosen):\n"
+                      : all_by_val && !any_left ? "Best setting by validation accuracy:\n"
+                                                : "Settings, and what they were chosen by:\n";
   return title + summary_text(lines);
 }
 

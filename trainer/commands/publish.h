@@ -10,13 +10,11 @@
 namespace last {
 
 // Copies the best network of each target to best.TARGET.safetensors; warns where there is none.
-// Without selection (kLast) only the one setting of a target is its best.
 void publish_best(const RunDirectory& directory, const std::vector<std::string>& targets,
-                  const std::vector<NetworkRow>& rows, const std::vector<TargetChoice>& choices,
-                  Selection select);
+                  const std::vector<TargetChoice>& choices);
 
-// The final table as text: what was chosen, or where nothing is chosen, every setting; then the
-// lines of ensembles.
+// The final table as text: what was chosen and by what; every setting of a target and method where
+// nothing is; then the lines of ensembles.
 std::string summary_of(const std::vector<NetworkRow>& rows,
                        const std::vector<TargetChoice>& choices, Selection select, bool retrained,
                        const std::vector<SummaryLine>& ensembles);

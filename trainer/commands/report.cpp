@@ -66,6 +66,17 @@ bool is_repetition(const RunRecord& run, const NetworkRow& row) {
   return seeds.empty() || std::find(seeds.begin(), seeds.end(), row.setting.seed) != seeds.end();
 }
 
+// Those of the retrained networks, where there are any.
+std::vector<EnsembleRecord> final_ensembles(const RunRecord& run, int64_t target) {
+  std::vector<EnsembleRecord> searched;
+  std::vector<EnsembleRecord> retrained;
+  for (const auto& ensemble : run.ensembles) {
+    if (ensemble.target != target) continue;
+    (ensemble.stage == "retrain" ? retrained : searched).push_back(ensemble);
+  }
+  return retrained.empty() ? searched : retrained;
+}
+
 // What `trainer run` has chosen, worked out again from its table.
 std::vector<Answer> answers_of(const RunRecord& run) {
   std::vector<NetworkRow> searched;
@@ -75,7 +86,11 @@ std::vector<Answer> answers_of(const RunRecord& run) {
   std::vector<Answer> answers(names.size());
   const auto choices = choose_per_method(searched, names, selection_of(run));
   for (const auto& choice : choices.chosen) {
-    AnswerLine line{choice.rows, {}, &choice == best_of_target(choices.chosen, choice.target)};
+    AnswerLine line{choice.rows,
+                    {},
+                    &choice == best_of_target(choices.chosen, choice.target),
+                    choice.by_val(),
+                    choice.basis()};
     for (const auto& row : choice.rows) line.chosen_from.push_back(row.setting.index);
     std::vector<NetworkRow> again;
     for (const auto& row : retrained) {
@@ -93,9 +108,7 @@ std::vector<Answer> answers_of(const RunRecord& run) {
     for (const auto& row : searched) {
       if (row.setting.target == static_cast<int64_t>(t)) rows.push_back(row);
     }
-    for (const auto& ensemble : run.ensembles) {
-      if (ensemble.target == static_cast<int64_t>(t)) answers[t].ensembles.push_back(ensemble);
-    }
+    answers[t].ensembles = final_ensembles(run, static_cast<int64_t>(t));
     answers[t].warnings = choose_per_method(rows, names, selection_of(run)).warnings;
   }
   return answers;
@@ -140,22 +153,21 @@ std::string cost_text(const RunRecord& run) {
   return text + "\n";
 }
 
-std::string ensemble_text(const RunRecord& run, const EnsembleRecord& ensemble) {
-  const auto percent = [](double value) { return std::isnan(value) ? "-" : fixed(value, 2); };
-  return concat("Ensemble of ", ensemble.members.size(), " for \"",
-                run.targets[static_cast<size_t>(ensemble.target)].name, "\", trained on ",
-                ensemble.train_data, ": val ", percent(ensemble.val_accuracy), " %, test ",
-                percent(ensemble.test_accuracy), " %\n");
-}
-
 std::string text_of(const RunRecord& run, const std::vector<Answer>& answers) {
   std::string text = concat("Run ", run.name, "\n\nChosen settings:\n");
   std::vector<SummaryLine> lines;
   for (const auto& answer : answers) {
-    for (const auto& line : answer.lines) lines.push_back(summarize(line.rows));
+    for (const auto& line : answer.lines) {
+      lines.push_back(summarize(line.rows));
+      lines.back().basis = line.basis;
+    }
+    for (const auto& e : answer.ensembles) {
+      lines.push_back(summarize_ensemble(run.targets[static_cast<size_t>(e.target)].name,
+                                         e.train_data, e.members, parameters_of(e, run),
+                                         e.val_accuracy, e.test_accuracy));
+    }
   }
   text += lines.empty() ? "none\n" : summary_text(lines);
-  for (const auto& ensemble : run.ensembles) text += ensemble_text(run, ensemble);
   for (size_t t = 0; t < run.targets.size(); ++t) {
     for (const auto& warning : answers[t].warnings) text += warning + "\n";
     auto ranking = ranking_of(run, static_cast<int64_t>(t));

@@ -83,6 +83,8 @@ class Run {
   bool is_final(const Ensemble& ensemble) const {
     return ensemble.stage == (options_.retrain ? "retrain" : "search");
   }
+  void predict(const RunDirectory& directory, const std::vector<TargetChoice>& choices,
+               const std::vector<Ensemble>& ensembles) const;
   void publish_ensembles(const RunDirectory& directory,
                          const std::vector<Ensemble>& ensembles) const;
   // Trains and tests this run's networks, unless `trainer merge` has joined those of other runs.
@@ -135,6 +137,18 @@ std::vector<NetworkRow> Run::search(const RunDirectory& directory, StageRunner& 
   return stages.export_stage(stage);
 }
 
+void Run::predict(const RunDirectory& directory, const std::vector<TargetChoice>& choices,
+                  const std::vector<Ensemble>& ensembles) const {
+  // Without test images it is val that is predicted, which retrained networks have seen.
+  std::vector<Ensemble> shown;
+  for (const auto& ensemble : ensembles) {
+    if (data_.has_test() ? is_final(ensemble) : ensemble.stage == "search") {
+      shown.push_back(ensemble);
+    }
+  }
+  write_predictions(directory, data_, choices, shown, options_.schedule.batch_size, compute_);
+}
+
 void Run::predict_joined(const RunDirectory& directory) const {
   const auto joined = load_joined_search(directory, data_.target_names());
   if (!joined || options_.retrain) return;
@@ -144,9 +158,7 @@ void Run::predict_joined(const RunDirectory& directory) const {
     const auto& target = data_.targets[static_cast<size_t>(choice.target)].name;
     return !std::filesystem::exists(directory.file("predictions." + target + ".csv"));
   });
-  if (missing) {
-    write_predictions(directory, data_, choices, options_.schedule.batch_size, compute_);
-  }
+  if (missing) predict(directory, choices, {});
 }
 
 void Run::finish_part(const RunDirectory& directory, const std::vector<NetworkRow>& rows) const {
@@ -224,8 +236,8 @@ int Run::execute() {
     const auto retrained = retrain(stages, sources, choices, ensembles);
     rows.insert(rows.end(), retrained.begin(), retrained.end());
   }
-  publish_best(directory, data_.target_names(), rows, choices, options_.select);
-  write_predictions(directory, data_, choices, options_.schedule.batch_size, compute_);
+  publish_best(directory, data_.target_names(), choices);
+  predict(directory, choices, ensembles);
   if (options_.ensemble > 0) publish_ensembles(directory, ensembles);
   std::vector<SummaryLine> lines;
   for (const auto& ensemble : ensembles) {

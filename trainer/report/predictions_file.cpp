@@ -27,7 +27,8 @@ std::vector<PredictionSet> read_predictions(const std::string& path,
   };
   std::vector<PredictionSet> sets;
   for_each_row(path, [&](const TableRow& row) {
-    const int64_t network = row.integer("network");
+    std::optional<int64_t> network;
+    if (row.text("network") != "ensemble") network = row.integer("network");
     auto set = std::find_if(sets.begin(), sets.end(),
                             [&](const PredictionSet& other) { return other.network == network; });
     if (set == sets.end()) set = sets.insert(set, PredictionSet{network, row.text("data"), {}});

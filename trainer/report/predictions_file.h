@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,14 +17,14 @@ struct Prediction {
   double label_probability = 0;  // NaN: unlabelled
 };
 
-// What one network says of a data set.
+// What one network or ensemble says of a data set.
 struct PredictionSet {
-  int64_t network = 0;
-  std::string data;  // "test" or "val"
+  std::optional<int64_t> network;  // nothing: the ensemble
+  std::string data;                // "test" or "val"
   std::vector<Prediction> predictions;
 };
 
-// predictions.TARGET.csv by network, in order of appearance.
+// predictions.TARGET.csv or ensemble_predictions.TARGET.csv by network, in order of appearance.
 //   class_names: [classes], or empty: the file holds indices below `classes`
 std::vector<PredictionSet> read_predictions(const std::string& path,
                                             const std::vector<std::string>& class_names,

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <set>
 
 #include "common/error.h"
 #include "trainer/report/summary.h"
@@ -93,7 +94,8 @@ const std::vector<std::pair<const char*, std::function<Json(const NetworkRow&)>>
   return all;
 }
 
-// Of the different networks in it.
+}  // namespace
+
 int64_t parameters_of(const EnsembleRecord& ensemble, const RunRecord& run) {
   int64_t parameters = 0;
   for (const auto& row : run.rows) {
@@ -103,6 +105,8 @@ int64_t parameters_of(const EnsembleRecord& ensemble, const RunRecord& run) {
   }
   return parameters;
 }
+
+namespace {
 
 Json ensemble_json(const EnsembleRecord& ensemble, const RunRecord& run) {
   std::string members;
@@ -121,6 +125,8 @@ Json ensemble_json(const EnsembleRecord& ensemble, const RunRecord& run) {
           {"test", measured(ensemble.test_accuracy)},
           {"networks", Json::array()},
           {"chosen_from", Json::array()},
+          {"chosen_by", "val"},
+          {"by_val", true},
           {"best", false}};
 }
 
@@ -146,18 +152,25 @@ Json answer_json(const Answer& answer, const RunRecord& run, int64_t target) {
                      {"test", test},
                      {"networks", networks},
                      {"chosen_from", line.chosen_from},
+                     {"chosen_by", line.basis},
+                     {"by_val", line.by_val},
                      {"best", line.best}});
   }
   for (const auto& ensemble : answer.ensembles) lines.push_back(ensemble_json(ensemble, run));
   return {{"target", target}, {"lines", lines}, {"warnings", answer.warnings}};
 }
 
+std::string method_of(const PredictionSet& set, const RunRecord& run) {
+  if (!set.network) return "ensemble";
+  for (const auto& row : run.rows) {
+    if (row.setting.index == *set.network) return to_string(row.setting.network.method);
+  }
+  return "last";
+}
+
 Json predictions_json(const RunRecord& run, size_t target, const PredictionSet& set,
                       const ThumbnailOf& thumbnail_of) {
-  std::string method = "last";
-  for (const auto& row : run.rows) {
-    if (row.setting.index == set.network) method = to_string(row.setting.network.method);
-  }
+  const std::string method = method_of(set, run);
   const auto labelled = std::count_if(set.predictions.begin(), set.predictions.end(),
                                       [](const Prediction& p) { return p.label >= 0; });
   Json worst = Json::array();
@@ -172,7 +185,7 @@ Json predictions_json(const RunRecord& run, size_t target, const PredictionSet& 
     worst.push_back(sample);
   }
   return {{"target", target},
-          {"network", set.network},
+          {"network", set.network ? Json(*set.network) : Json()},
           {"method", method},
           {"data", set.data},
           {"images", set.predictions.size()},
@@ -240,7 +253,10 @@ Json report_data(const RunRecord& run, const std::vector<Answer>& answers, bool 
          {"classes", target.classes},
          {"class_names", target.class_names.empty() ? Json() : Json(target.class_names)}});
     answers_json.push_back(answer_json(answers[t], run, static_cast<int64_t>(t)));
+    // Of a setting's seeds the first will do.
+    std::set<std::string> methods;
     for (const auto& set : run.predictions[t]) {
+      if (!methods.insert(method_of(set, run)).second) continue;
       predictions.push_back(predictions_json(run, t, set, thumbnail_of));
     }
   }

@@ -16,6 +16,8 @@ struct AnswerLine {
   std::vector<NetworkRow> rows;      // its networks; after retraining the retrained ones
   std::vector<int64_t> chosen_from;  // its networks in the search
   bool best = false;                 // of its target
+  bool by_val = false;               // chosen by validation accuracy
+  std::string basis;                 // that in words, see TargetChoice
 };
 
 struct Answer {
@@ -26,6 +28,9 @@ struct Answer {
 
 // The image of a path in "test" or "val", as a data: URI; empty where there is none.
 using ThumbnailOf = std::function<std::string(const std::string& data, const std::string& path)>;
+
+// Of the different networks in it.
+int64_t parameters_of(const EnsembleRecord& ensemble, const RunRecord& run);
 
 // What the page's script reads about one run (see page/main.js). Numbers that were not measured are
 // null. Curves are thinned to some 200 points.

@@ -130,10 +130,14 @@ RunRecord read_run(const std::string& path) {
   if (fs::exists(file("ensembles.csv"))) run.ensembles = read_ensembles(file("ensembles.csv"), run);
   read_class_names(run);
   for (const auto& target : run.targets) {
-    const std::string predictions = file("predictions." + target.name + ".csv");
-    run.predictions.push_back(
-        fs::exists(predictions) ? read_predictions(predictions, target.class_names, target.classes)
-                                : std::vector<PredictionSet>{});
+    auto& sets = run.predictions.emplace_back();
+    for (const char* prefix : {"predictions.", "ensemble_predictions."}) {
+      const std::string path_of = file(prefix + target.name + ".csv");
+      if (!fs::exists(path_of)) continue;
+      for (auto& set : read_predictions(path_of, target.class_names, target.classes)) {
+        sets.push_back(std::move(set));
+      }
+    }
   }
   return run;
 }

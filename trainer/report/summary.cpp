@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <set>
 
 #include "common/error.h"
 #include "trainer/report/number_text.h"
@@ -63,8 +64,17 @@ std::string describe(const Setting& setting) {
 
 SummaryLine summarize(const std::vector<NetworkRow>& rows) {
   const auto& first = rows.front();
-  SummaryLine line{first.target, first.setting, first.train_data, 0,           first.parameters,
-                   kUnmeasured,  kUnmeasured,   kUnmeasured,      kUnmeasured, {}};
+  SummaryLine line{first.target,
+                   first.setting,
+                   first.train_data,
+                   0,
+                   first.parameters,
+                   kUnmeasured,
+                   kUnmeasured,
+                   kUnmeasured,
+                   kUnmeasured,
+                   {},
+                   {}};
   std::vector<double> val;
   std::vector<double> test;
   for (const auto& row : rows) {
@@ -82,15 +92,40 @@ SummaryLine summarize(const std::vector<NetworkRow>& rows) {
   return line;
 }
 
+SummaryLine summarize_ensemble(const std::string& target, const std::string& train_data,
+                               const std::vector<int64_t>& members, int64_t parameters,
+                               double val_accuracy, double test_accuracy) {
+  const size_t different = std::set<int64_t>(members.begin(), members.end()).size();
+  SummaryLine line;
+  line.target = target;
+  line.train_data = train_data;
+  line.parameters = parameters;
+  line.val_mean = val_accuracy;
+  line.test_mean = test_accuracy;
+  line.val_std = line.test_std = kUnmeasured;
+  line.name = concat("ensemble of ", members.size(), ", ", different,
+                     different == 1 ? " network" : " different networks");
+  line.basis = "val";
+  return line;
+}
+
 std::string summary_text(const std::vector<SummaryLine>& lines) {
-  std::vector<std::vector<std::string>> table = {
-      {"target", "setting", "seeds", "parameters", "trained on", "val %", "test %"}};
+  const bool chosen = std::any_of(lines.begin(), lines.end(),
+                                  [](const SummaryLine& line) { return !line.basis.empty(); });
+  std::vector<std::vector<std::string>> table = {{"target", "setting"}};
+  if (chosen) table.front().push_back("chosen by");
+  for (const char* name : {"seeds", "parameters", "trained on", "val %", "test %"}) {
+    table.front().push_back(name);
+  }
   for (const auto& line : lines) {
-    table.push_back({line.target, line.name.empty() ? describe(line.setting) : line.name,
-                     line.networks == 0 ? "-" : std::to_string(line.networks),
-                     std::to_string(line.parameters), line.train_data,
-                     with_spread(line.val_mean, line.val_std),
-                     with_spread(line.test_mean, line.test_std)});
+    auto& row = table.emplace_back();
+    row = {line.target, line.name.empty() ? describe(line.setting) : line.name};
+    if (chosen) row.push_back(line.basis);
+    row.push_back(line.networks == 0 ? "-" : std::to_string(line.networks));
+    row.push_back(std::to_string(line.parameters));
+    row.push_back(line.train_data);
+    row.push_back(with_spread(line.val_mean, line.val_std));
+    row.push_back(with_spread(line.test_mean, line.test_std));
   }
   std::vector<size_t> widths(table.front().size(), 0);
   for (const auto& row : table) {

@@ -9,6 +9,8 @@ function judged(line) {
   return {values: [], data: null};
 }
 
+const signed = (points) => `${points >= 0 ? '+' : '−'}${fixed(Math.abs(points))} points`;
+
 function answerCard(run, answer) {
   const target = run.targets[answer.target];
   const title = data.runs.length > 1 ? `${target.name} (${run.name})` : target.name;
@@ -25,19 +27,23 @@ function answerCard(run, answer) {
   const seeds = values.length === 1 ? '1 network' : `mean of ${values.length} seeds`;
   const where = {
     test: `on test, ${seeds}, trained on ${best.trained_on}`,
-    val: `on val, ${seeds}, trained on ${best.trained_on}; ${run.chosen_on_val ? 'the setting was chosen on the same images, so expect less elsewhere' : 'not used for the choice'}`,
+    val: `on val, ${seeds}, trained on ${best.trained_on}; ${best.by_val ? 'the setting was chosen on the same images, so expect less elsewhere' : 'not used for the choice'}`,
   }[from] || 'nothing was measured: neither val nor test';
+  const ensemble = answer.lines.find((line) => line.method === 'ensemble');
+  const together = ensemble ? judged(ensemble) : null;
+  const more = together && from && together.data === from ? mean(together.values) - mean(values) : null;
   const bars = [best, ...answer.lines.filter((line) => line !== best)].filter((line) => judged(line).data === from && from);
   return h('div', {class: 'card answer'},
     h('h3', {}, title),
     h('div', {class: 'big'}, values.length ? fixed(mean(values)) : '–', values.length > 1 ? ` ± ${fixed(deviation(values))}` : '', h('small', {}, ' %')),
     h('p', {class: 'small quiet'}, where),
     h('p', {class: 'setting'}, best.setting),
-    known(gain) ? h('p', {}, Math.abs(gain) < 0.005 ? 'as good as the linear probe' : [h('strong', {class: gain >= 0 ? 'good' : 'bad'}, `${gain >= 0 ? '+' : '−'}${fixed(Math.abs(gain))} points`), ' against the linear probe']) : null,
+    known(gain) ? h('p', {}, Math.abs(gain) < 0.005 ? 'as good as the linear probe' : [h('strong', {class: gain >= 0 ? 'good' : 'bad'}, signed(gain)), ' against the linear probe']) : null,
+    known(more) ? h('p', {}, `The ensemble of ${ensemble.seeds}: ${fixed(mean(together.values))} %, `, h('strong', {class: more >= 0 ? 'good' : 'bad'}, signed(more)), ' against the best setting') : null,
     best.method === 'linear' ? h('p', {class: 'small quiet'}, 'The linear probe itself is the best here.') : null,
     bars.length > 1 ? h('div', {class: 'bars'}, bars.flatMap((line) => {
       const accuracy = mean(judged(line).values);
-      const fill = h('i', {class: line === best ? 'best' : line.method === 'linear' ? 'linear' : null});
+      const fill = h('i', {class: line === best ? 'best' : ['linear', 'ensemble'].includes(line.method) ? line.method : null});
       fill.style.width = `${accuracy}%`;
       return [h('span', {}, methodName(line.method)), h('span', {class: 'bar'}, fill), h('span', {class: 'number'}, `${spread(judged(line).values)} %`)];
     })) : null,
@@ -52,6 +58,7 @@ function answerSection() {
     {name: 'target', value: (l) => l.target, wide: true},
     {name: 'method', value: (l) => methodName(l.method) + (l.best ? ' (best)' : '')},
     {name: 'setting', value: (l) => l.setting, wide: true},
+    {name: 'chosen by', value: (l) => l.chosen_by},
     {name: 'trained on', value: (l) => l.trained_on},
     {name: 'networks', number: true, value: (l) => l.seeds},
     {name: 'parameters', number: true, value: (l) => l.parameters, text: (l) => count(l.parameters)},

@@ -1,14 +1,17 @@
-// What the chosen network of a target gets wrong: confusion matrix, worst pairs, worst images.
+// What the chosen networks of a target and their ensemble get wrong: confusion matrix, worst pairs, worst images.
 
 const mostCellsAsText = 24;  // classes up to which the matrix is a table
+
+const who = (predictions) => (known(predictions.network) ? `network ${predictions.network} (${methodName(predictions.method)})` : 'the ensemble');
+const capital = (text) => text[0].toUpperCase() + text.slice(1);
 
 function mistakesSections(run, target) {
   const sets = run.predictions.filter((p) => p.target === target);
   if (!sets.length) return [];
   const box = h('div');
-  const titles = sets.map((p) => `${methodName(p.method)}, network ${p.network}`);
+  const titles = sets.map((p) => capital(methodName(p.method)) + (known(p.network) ? `, network ${p.network}` : ''));
   const show = (i) => box.replaceChildren(...[confusionSection(run, sets[i], picker(i)), worstSection(run, sets[i])].filter(Boolean));
-  const picker = (i) => (sets.length > 1 ? h('div', {class: 'controls'}, choice('Network', titles, i, show)) : null);
+  const picker = (i) => (sets.length > 1 ? h('div', {class: 'controls'}, choice('Of', titles, i, show)) : null);
   show(0);
   return [box];
 }
@@ -32,7 +35,7 @@ function confusionSection(run, predictions, picker) {
   const classes = [...totals].map(([label, n]) => ({label, n, accuracy: 100 * (hits.get(label) || 0) / n}));
   classes.sort((a, b) => a.accuracy - b.accuracy || b.n - a.n);
   return h('section', {}, h('h2', {}, 'Confusion'), picker,
-    h('p', {class: 'quiet'}, `Network ${predictions.network} (${methodName(predictions.method)}) on ${predictions.data}: ${fixed(accuracy)} % of ${count(predictions.labelled)} labelled images are right.`),
+    h('p', {class: 'quiet'}, `${capital(who(predictions))} on ${predictions.data}: ${fixed(accuracy)} % of ${count(predictions.labelled)} labelled images are right.`),
     h('div', {class: 'beside'},
       h('div', {}, names.length <= mostCellsAsText ? confusionTable(names, predictions, totals) : confusionCanvas(names, predictions, totals)),
       h('div', {},
@@ -99,7 +102,7 @@ function worstSection(run, predictions) {
   const names = classesOf(run, predictions);
   const percent = (p) => (p < 0.001 ? '< 0.1 %' : `${(100 * p).toFixed(1)} %`);
   return h('section', {}, h('h2', {}, 'Worst-classified images'),
-    h('p', {class: 'quiet'}, `Where network ${predictions.network} gives the true class the least probability, on ${predictions.data}. Some of them may be mislabelled.`),
+    h('p', {class: 'quiet'}, `Where ${who(predictions)} gives the true class the least probability, on ${predictions.data}. Some of them may be mislabelled.`),
     h('div', {class: 'samples'}, predictions.worst.map((sample) => h('figure', {},
       sample.thumbnail ? h('img', {src: sample.thumbnail, alt: sample.path, width: 64, height: 64}) : null,
       h('figcaption', {}, h('div', {}, 'is ', h('strong', {}, names[sample.label]), ` (${percent(sample.label_probability)})`),
