@@ -4,13 +4,15 @@
 
 namespace last {
 
+// In each list the value that has done well most widely comes first: on 200 validation images many
+// settings are equal, and then the first of them is chosen.
 const std::vector<Preset>& presets() {
   static const std::vector<Preset> all = {
       {"quick",
        "a good answer soon",
        {{"pool", "cls,mean-patch"},
         {"learning-rate", "1e-3,3e-3"},
-        {"head-learning-rate-scale", "1,3"},
+        {"head-learning-rate-scale", "3,1"},
         {"weight-decay", "3"},
         {"label-smoothing", "0.1"},
         {"epochs", "30"},
@@ -18,9 +20,9 @@ const std::vector<Preset>& presets() {
       {"vtab",
        "for some hundred to some thousand images",
        {{"pool", "cls,mean-patch"},
-        {"learning-rate", "3e-4,1e-3,3e-3"},
-        {"head-learning-rate-scale", "1,3,10"},
-        {"weight-decay", "1,3"},
+        {"learning-rate", "1e-3,3e-3,3e-4"},
+        {"head-learning-rate-scale", "3,1,10"},
+        {"weight-decay", "3,6"},
         {"label-smoothing", "0.1"},
         {"epochs", "30"},
         {"warmup-epochs", "3"}}},
@@ -29,10 +31,10 @@ const std::vector<Preset>& presets() {
        {{"pool", "cls,mean-patch"},
         {"rank", "8,16"},
         {"gap", "1,2"},
-        {"learning-rate", "3e-4,1e-3,3e-3"},
-        {"head-learning-rate-scale", "1,3,10"},
-        {"weight-decay", "1,3,6"},
-        {"label-smoothing", "0,0.1"},
+        {"learning-rate", "1e-3,3e-3,3e-4"},
+        {"head-learning-rate-scale", "3,1,10"},
+        {"weight-decay", "3,6,1"},
+        {"label-smoothing", "0.1,0"},
         {"epochs", "30"},
         {"warmup-epochs", "3"},
         {"search", "halving"}}},

@@ -1,11 +1,13 @@
 // All settings of a target, with their seeds put together.
 
-// The networks of one target as settings: {networks, val, test, seconds, ..}.
+// The networks of one target as settings: {networks, val, test, seconds, ..}. What was trained again for the ensemble
+// alone stands apart from the seeds of what was chosen.
 function settingsOf(run, target) {
   const groups = new Map();
+  const answered = new Set(run.answers[target].lines.flatMap((line) => line.networks));
   for (const network of run.networks) {
     if (network.target !== target) continue;
-    const key = `${network.stage} ${network.setting}`;
+    const key = `${network.stage} ${answered.has(network.network)} ${network.setting}`;
     if (!groups.has(key)) groups.set(key, {...network, networks: []});
     groups.get(key).networks.push(network);
   }
@@ -20,13 +22,15 @@ function settingsOf(run, target) {
 
 function rankingSection(run, target) {
   const settings = settingsOf(run, target);
-  const retrained = settings.some((s) => s.stage === 'retrain');
+  const again = settings.filter((s) => s.stage === 'retrain').length;
+  const searched = settings.length - again;
+  const caption = `${searched} ${searched === 1 ? 'setting' : 'settings'}${again ? `, ${again} trained again` : ''}`;
   const chosen = new Set(run.answers[target].lines.filter((l) => l.best).flatMap((l) => l.networks.concat(l.chosen_from)));
   const columns = [
     {name: 'setting', value: (s) => s.setting, wide: true},
     {name: 'val %', number: true, value: (s) => s.val_mean, text: (s) => spread(s.val)},
     {name: 'test %', number: true, value: (s) => s.test_mean, text: (s) => spread(s.test)},
-    retrained ? {name: 'trained on', value: (s) => s.train_data} : null,
+    again ? {name: 'trained on', value: (s) => s.train_data} : null,
     {name: 'train loss', number: true, value: (s) => s.loss, text: (s) => (known(s.loss) ? s.loss.toPrecision(3) : '–')},
     {name: 'seeds', number: true, value: (s) => s.networks.length},
     {name: 'parameters', number: true, value: (s) => s.parameters, text: (s) => count(s.parameters)},
@@ -39,5 +43,5 @@ function rankingSection(run, target) {
   return h('section', {}, h('h2', {}, 'Ranking'),
     h('p', {class: 'quiet'}, 'Every setting with its seeds; press a heading to sort. r: rank, g: gap, h: heads, lr: learning rate (head x: the head’s, relative to it), wd: weight decay. ',
       settings.length > 1 && settings.some((s) => s.test.length) && run.has_val ? 'Test accuracies are shown for the record: choosing by them would make them useless.' : ''),
-    table(columns, settings, {sortable: true, sort, descending: run.has_val, limit: 20, caption: `${settings.length} ${settings.length === 1 ? 'setting' : 'settings'}`, mark: (s) => s.networks.some((n) => chosen.has(n.network))}));
+    table(columns, settings, {sortable: true, sort, descending: run.has_val, limit: 20, caption, mark: (s) => s.networks.some((n) => chosen.has(n.network))}));
 }
