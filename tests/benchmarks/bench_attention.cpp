@@ -46,9 +46,14 @@ double torch_seconds(int64_t heads, int64_t head_dim) {
   return std::min(fused, plain);
 }
 
-// Arguments: heads, head dimension
+// Arguments: heads, head dimension, bf16 products
 void attention(benchmark::State& state) {
   const int64_t heads = state.range(0), head_dim = state.range(1);
+  const bool bf16 = state.range(2) != 0;
+  if (bf16 && fused::bf16_kernels() == nullptr) {
+    state.SkipWithError("this processor has no unit for bf16 products");
+    return;
+  }
   const double torch = torch_seconds(heads, head_dim);
   BankShape shape;
   shape.tokens = kTokens;
@@ -62,7 +67,7 @@ void attention(benchmark::State& state) {
                    log_sum = random(s.heads), d_attended = random(s.rank_stride),
                    d_qkv = random(s.qkv_stride), scratch = at::randn({fused::attention_scratch(s)});
   d_attended.narrow(0, kTokens, s.lanes + 4 - kTokens).zero_();
-  const fused::Kernels& kernels = fused::kernels();
+  const fused::Kernels& kernels = bf16 ? *fused::bf16_kernels() : fused::kernels();
   const auto data = [](const at::Tensor& t) { return t.data_ptr<float>(); };
   double best = 1e300;
   for (auto _ : state) {
@@ -88,12 +93,10 @@ void attention(benchmark::State& state) {
 
 int main(int argc, char** argv) {
   benchmark::RegisterBenchmark("attention", last::attention)
-      ->Args({4, 4})
-      ->Args({2, 8})
-      ->Args({1, 16})
-      ->Args({1, 32})
-      ->Args({1, 64})
-      ->ArgNames({"h", "d"})
+      ->Args({4, 4, 0})
+      ->Args({2, 8, 0})
+      ->ArgsProduct({{1}, {16, 32, 64}, {0, 1}})
+      ->ArgNames({"h", "d", "bf16"})
       ->Unit(benchmark::kMillisecond);
   benchmark::Initialize(&argc, argv);
   benchmark::RunSpecifiedBenchmarks();

@@ -1,5 +1,6 @@
 #include "common/last/fused/kernels.h"
 
+#include <algorithm>
 #include <cstring>
 
 #if defined(__x86_64__)
@@ -99,7 +100,11 @@ long attention_scratch(const Shape& shape) {
   const long lanes = shape.lanes;
   const long forward = 2L * shape.rank_stride * lanes + 2L * 16 * (shape.tokens + 16);
   const long backward = 4L * (shape.rank_stride + 16) * lanes + 2 * lanes + 2L * 24 * lanes;
-  return forward > backward ? forward : backward;
+  // With bf16 products: one head's matrices, a block of scores, and the rounding of each.
+  const long tokens = (shape.tokens + 31) / 32 * 32, channels = (shape.head_dim + 31) / 32 * 32;
+  const long bf16_forward = tokens * (4 * channels + 48);
+  const long bf16_backward = tokens * (7 * channels + 1);
+  return std::max({forward, backward, bf16_forward, bf16_backward}) + 16 * 16;
 }
 
 }  // namespace last::fused

@@ -49,55 +49,70 @@ void prepare(const Shape& shape, const BackwardStrip& a, const Rows& rows) {
   }
 }
 
-// D -= branch + bias (kRebuild);  x = P - mu + D
+// D -= branch + bias (kRebuild);  x = P - mu + D, also in bf16 pairs of rows
 template <BackwardStrip::Branch kMode>
 void remove_branch(const BackwardStrip& a, const float* branch, const float* bias, int begin,
-                   int end, float* x) {
-  for (int row = begin; row < end; ++row) {
-    const Vec mean = broadcast(a.means[row]);
+                   int end, float* x, uint16_t* pairs) {
+  for (int row = begin; row < end; row += 2) {
     for (int c = 0; c < a.width; c += kLanes) {
-      const int at = row * a.width + c;
-      Vec v = load(a.prefix + at) - mean;
-      if constexpr (kMode != BackwardStrip::Branch::kZero) {
-        Vec d = load(a.branch + at);
-        if constexpr (kMode == BackwardStrip::Branch::kRebuild) {
-          d -= load(branch + (row - begin) * kStrip + c) + load(bias + c);
-          store(a.branch + at, d);
+      Vec v[2];
+#pragma GCC unroll 2
+      for (int i = 0; i < 2; ++i) {
+        const int at = (row + i) * a.width + c, in_block = (row + i - begin) * kStrip + c;
+        v[i] = load(a.prefix + at) - a.means[row + i];
+        if constexpr (kMode != BackwardStrip::Branch::kZero) {
+          Vec d = load(a.branch + at);
+          if constexpr (kMode == BackwardStrip::Branch::kRebuild) {
+            d -= load(branch + in_block) + load(bias + c);
+            store(a.branch + at, d);
+          }
+          v[i] += d;
         }
-        v += d;
+        store(x + in_block, v[i]);
       }
-      store(x + (row - begin) * kStrip + c, v);
+      store_pairs(pairs + (row - begin) * a.width + 2 * c, v[0], v[1]);
     }
   }
 }
 
-// G += E Wc^T - c x, the product being in g [rows, 48]; leaves G there, too.
-void add_stream_gradient(const BackwardStrip& a, const float* pool_gradient, const float* x,
-                         int begin, int end, float* g) {
-  for (int row = begin; row < end; ++row) {
-    const Vec factor = broadcast(a.input_factors[row]);
-    for (int c = 0; c < a.width; c += kLanes) {
-      const int in_block = (row - begin) * kStrip + c;
-      float* stream = a.stream_gradient + row * a.width + c;
-      const Vec before =
-          a.pool_gradient != nullptr ? a.pool_weights[row] * load(pool_gradient + c) : load(stream);
-      const Vec v = (before + load(g + in_block)) - factor * load(x + in_block);
+// G += E Wc^T - c x, the product being in `product` [rows, 48]; G also in bf16 rows and pairs.
+template <bool kPooled>
+void add_stream_gradient(const BackwardStrip& a, const float* product, const float* pool_gradient,
+                         const float* x, int begin, int end, uint16_t* g_rows, uint16_t* g_pairs) {
+  for (int row = begin; row < end; row += 2) {
+    const auto g = [&](int i, int c) {
+      if (c >= a.width) return Vec{};
+      const int in_block = (row + i - begin) * kStrip + c;
+      float* stream = a.stream_gradient + (row + i) * a.width + c;
+      const Vec before = kPooled ? a.pool_weights[row + i] * load(pool_gradient + c) : load(stream);
+      const Vec v =
+          (before + load(product + in_block)) - a.input_factors[row + i] * load(x + in_block);
       store(stream, v);
-      store(g + in_block, v);
+      return v;
+    };
+    for (int c = 0; c < a.width; c += 32) {
+      const Vec v[2][2] = {{g(0, c), g(0, c + kLanes)}, {g(1, c), g(1, c + kLanes)}};
+#pragma GCC unroll 2
+      for (int i = 0; i < 2; ++i) {
+        _mm512_storeu_si512(g_rows + (row + i - begin) * kDepth + c, to_bfloat16(v[i][0], v[i][1]));
+      }
+      uint16_t* pairs = g_pairs + (row - begin) * a.width + 2 * c;
+      store_pairs(pairs, v[0][0], v[1][0]);
+      if (c + kLanes < a.width) store_pairs(pairs + 2 * kLanes, v[0][1], v[1][1]);
     }
   }
 }
 
-void add_rows(const float* g, int width, int rows, bool overwrite, float* sums) {
-  for (int c = 0; c < width; c += kLanes) {
+void add_rows(const BackwardStrip& a, int begin, int end, bool overwrite, float* sums) {
+  for (int c = 0; c < a.width; c += kLanes) {
     Vec s = overwrite ? Vec{} : load(sums + c);
-    for (int row = 0; row < rows; ++row) s += load(g + row * kStrip + c);
+    for (int row = begin; row < end; ++row) s += load(a.stream_gradient + row * a.width + c);
     store(sums + c, s);
   }
 }
 
-void clear_rows(float* x, int begin, int end) {
-  for (int i = begin * kStrip; i < end * kStrip; ++i) x[i] = 0;
+void clear_rows(uint16_t* matrix, int stride, int begin, int end) {
+  for (int i = begin * stride; i < end * stride; ++i) matrix[i] = 0;
 }
 
 }  // namespace
@@ -110,13 +125,13 @@ void backward_strip(const Shape& shape, const BackwardStrip& a) {
   alignas(64) float bias[kStrip];
   alignas(64) float pool_gradient[kStrip];
   alignas(64) float x[kBlock * kStrip];
-  alignas(64) float g[kBlock * kStrip];
+  alignas(64) float product[kBlock * kStrip];
   alignas(64) float d_weight_t[kMaxQkv * kStrip];
   alignas(64) uint16_t up_pairs[kMaxRank * kStrip];
   alignas(64) uint16_t weight_t_pairs[kMaxQkv * kStrip];
   alignas(64) uint16_t up_t_pairs[kDepth * kMaxRank];
-  alignas(64) uint16_t block_pairs[kBlock * kStrip];
-  alignas(64) uint16_t g_rows[kBlock * kDepth];
+  alignas(64) uint16_t pairs[kBlock * kStrip];
+  alignas(64) uint16_t g_rows[kBlock * kDepth] = {};
   const TileUnit unit;
   const Rows rows(shape, a.scratch);
   const int columns = a.width / 16, qkv_tiles = shape.qkv_stride / 16;
@@ -144,36 +159,38 @@ void backward_strip(const Shape& shape, const BackwardStrip& a) {
     const bool first = begin == 0;
     if (a.branch_mode == BackwardStrip::Branch::kRebuild) {
       multiply(rows.o + static_cast<long>(begin) * rows.rank_depth, rows.rank_depth, tiles,
-               up_pairs, 2 * a.width, columns, round_up(shape.rank, 32) / 32, true, g, kStrip);
+               up_pairs, 2 * a.width, columns, round_up(shape.rank, 32) / 32, true, product,
+               kStrip);
     }
     switch (a.branch_mode) {
       case BackwardStrip::Branch::kZero:
-        remove_branch<BackwardStrip::Branch::kZero>(a, g, bias, begin, end, x);
+        remove_branch<BackwardStrip::Branch::kZero>(a, product, bias, begin, end, x, pairs);
         break;
       case BackwardStrip::Branch::kKeep:
-        remove_branch<BackwardStrip::Branch::kKeep>(a, g, bias, begin, end, x);
+        remove_branch<BackwardStrip::Branch::kKeep>(a, product, bias, begin, end, x, pairs);
         break;
       case BackwardStrip::Branch::kRebuild:
-        remove_branch<BackwardStrip::Branch::kRebuild>(a, g, bias, begin, end, x);
+        remove_branch<BackwardStrip::Branch::kRebuild>(a, product, bias, begin, end, x, pairs);
         break;
     }
-    clear_rows(x, end - begin, kBlock);
+    clear_rows(pairs, a.width, end - begin, kBlock);
     // d loss / d (diag(gamma) A) = x^T E, transposed
-    to_pairs(x, kStrip, kBlock, a.width, block_pairs);
-    multiply(rows.e_t + begin, rows.tokens, qkv_tiles, block_pairs, 2 * a.width, columns,
-             kBlock / 32, first, d_weight_t, kStrip);
+    multiply(rows.e_t + begin, rows.tokens, qkv_tiles, pairs, 2 * a.width, columns, kBlock / 32,
+             first, d_weight_t, kStrip);
     if (!has_previous) continue;
     // G += E Wc^T - c x
     multiply(rows.e + static_cast<long>(begin) * rows.qkv_depth, rows.qkv_depth, tiles,
-             weight_t_pairs, 2 * a.width, columns, rows.qkv_depth / 32, true, g, kStrip);
-    add_stream_gradient(a, pool_gradient, x, begin, end, g);
-    clear_rows(g, end - begin, kBlock);
+             weight_t_pairs, 2 * a.width, columns, rows.qkv_depth / 32, true, product, kStrip);
+    if (a.pool_gradient != nullptr) {
+      add_stream_gradient<true>(a, product, pool_gradient, x, begin, end, g_rows, pairs);
+    } else {
+      add_stream_gradient<false>(a, product, nullptr, x, begin, end, g_rows, pairs);
+    }
+    clear_rows(g_rows, kDepth, end - begin, kBlock);
     // d_up = O^T G,  d_O = G A_up^T
-    to_pairs(g, kStrip, kBlock, a.width, block_pairs);
-    multiply(rows.previous_o_t + begin, rows.tokens, rank_tiles, block_pairs, 2 * a.width, columns,
+    multiply(rows.previous_o_t + begin, rows.tokens, rank_tiles, pairs, 2 * a.width, columns,
              kBlock / 32, first, a.d_up, kStrip);
-    if (a.d_up_bias != nullptr) add_rows(g, a.width, end - begin, first, a.d_up_bias);
-    to_rows(g, kStrip, 16 * tiles, a.width, g_rows, kDepth);
+    if (a.d_up_bias != nullptr) add_rows(a, begin, end, first, a.d_up_bias);
     multiply(g_rows, kDepth, tiles, up_t_pairs, 2 * shape.rank_stride, rank_tiles,
              round_up(a.width, 32) / 32, a.first, a.d_attended + begin * shape.rank_stride,
              shape.rank_stride);

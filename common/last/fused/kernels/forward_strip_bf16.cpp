@@ -9,14 +9,16 @@ namespace {
 constexpr int kBlock = 64;  // rows at a time
 constexpr int kDepth = 64;  // a strip's columns as the inner axis of a product
 
-// D += branch + bias (branch [rows, 48]);  x = P - mu + D;  squares += x^2
+// D += branch + bias (branch [rows, 48]);  x = P - mu + D, in bf16 rows;  squares += x^2
 template <bool kWithBranch, bool kBranchIsZero>
 void add_branch(const ForwardStrip& a, const float* branch, const float* bias, int begin, int end,
-                float* x) {
+                uint16_t* x_rows) {
   for (int row = begin; row < end; ++row) {
     const Vec mean = broadcast(a.means[row]);
     Vec squares = a.first ? Vec{} : load(a.squares + row * kLanes);
-    for (int c = 0; c < a.width; c += kLanes) {
+    // The padding's columns hold -mu: they must not count in the variance, nor in products.
+    const auto x = [&](int c) {
+      if (c >= a.width) return Vec{};
       const int at = row * a.width + c;
       Vec v = load(a.prefix + at) - mean;
       if constexpr (kWithBranch) {
@@ -25,21 +27,15 @@ void add_branch(const ForwardStrip& a, const float* branch, const float* bias, i
         store(a.branch + at, d);
         v += d;
       }
+      v = _mm512_maskz_mov_ps(first_lanes(a.dims - c), v);
       squares += v * v;
-      store(x + (row - begin) * kStrip + c, v);
+      return v;
+    };
+    for (int c = 0; c < a.width; c += 32) {
+      const Vec low = x(c);
+      _mm512_storeu_si512(x_rows + (row - begin) * kDepth + c, to_bfloat16(low, x(c + 16)));
     }
     store(a.squares + row * kLanes, squares);
-  }
-}
-
-// The padding's columns hold -mu: they must not count in the variance, nor in products.
-void clear_padding(const ForwardStrip& a, int begin, int end, float* x) {
-  for (int row = begin; row < end; ++row) {
-    for (int c = a.dims; c < a.width; ++c) {
-      float& v = x[(row - begin) * kStrip + c];
-      a.squares[row * kLanes + c % kLanes] -= v * v;
-      v = 0;
-    }
   }
 }
 
@@ -52,9 +48,8 @@ void forward_strip(const Shape& shape, const ForwardStrip& a) {
   alignas(64) uint16_t weight_pairs[kDepth * kMaxQkv];
   alignas(64) uint16_t up_pairs[kMaxRank * kStrip];
   alignas(64) uint16_t o_rows[kBlock * kMaxRank];
-  alignas(64) uint16_t x_rows[kBlock * kDepth];
+  alignas(64) uint16_t x_rows[kBlock * kDepth] = {};
   alignas(64) float branch[kBlock * kStrip];
-  alignas(64) float x[kBlock * kStrip] = {};
   const TileUnit unit;
   pack_qkv(shape, a.width, a.dims, a.qkv_weight, a.norm_weight, a.column_means, weight);
   to_pairs(weight, shape.qkv_stride, a.width, shape.qkv_stride, weight_pairs);
@@ -74,16 +69,14 @@ void forward_strip(const Shape& shape, const ForwardStrip& a) {
                round_up(shape.rank, 32) / 32, true, branch, kStrip);
     }
     if (a.attended == nullptr) {
-      add_branch<false, false>(a, nullptr, nullptr, begin, end, x);
+      add_branch<false, false>(a, nullptr, nullptr, begin, end, x_rows);
     } else if (a.branch_is_zero) {
-      add_branch<true, true>(a, branch, bias, begin, end, x);
+      add_branch<true, true>(a, branch, bias, begin, end, x_rows);
     } else {
-      add_branch<true, false>(a, branch, bias, begin, end, x);
+      add_branch<true, false>(a, branch, bias, begin, end, x_rows);
     }
-    clear_padding(a, begin, end, x);
-    for (int i = (end - begin) * kStrip; i < 16 * tiles * kStrip; ++i) x[i] = 0;
+    for (int i = (end - begin) * kDepth; i < 16 * tiles * kDepth; ++i) x_rows[i] = 0;
     // qkv += x Wc
-    to_rows(x, kStrip, 16 * tiles, a.width, x_rows, kDepth);
     multiply(x_rows, kDepth, tiles, weight_pairs, 2 * shape.qkv_stride, shape.qkv_stride / 16,
              round_up(a.width, 32) / 32, a.first, a.qkv + begin * shape.qkv_stride,
              shape.qkv_stride);

@@ -86,19 +86,24 @@ inline void to_rows(const float* in, int in_stride, int rows, int columns, uint1
   }
 }
 
+// low and high, rows i and i + 1 of a matrix, as pairs of bf16.
+inline void store_pairs(uint16_t* out, Vec low, Vec high) {
+  alignas(64) static constexpr uint16_t kOrder[32] = {0,  16, 1,  17, 2,  18, 3,  19, 4,  20, 5,
+                                                      21, 6,  22, 7,  23, 8,  24, 9,  25, 10, 26,
+                                                      11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+  const __m512i order = _mm512_load_si512(kOrder);
+  _mm512_storeu_si512(out, _mm512_permutexvar_epi16(order, to_bfloat16(low, high)));
+}
+
 // Rows of fp32 to pairs of rows of bf16, [ceil(rows / 2), columns, 2]; columns % 16 == 0. Zero rows
 // up to the next multiple of 32.
 inline void to_pairs(const float* in, int in_stride, int rows, int columns, uint16_t* out) {
-  alignas(64) uint16_t order[32];
-  for (int i = 0; i < 32; ++i) order[i] = static_cast<uint16_t>(i / 2 + (i % 2) * 16);
-  const __m512i interleave = _mm512_load_si512(order);
   for (int i = 0; i < round_up(rows, 32); i += 2) {
     for (int c = 0; c < columns; c += 16) {
       const float* x = in + static_cast<long>(i) * in_stride + c;
       const Vec low = i < rows ? load(x) : Vec{};
       const Vec high = i + 1 < rows ? load(x + in_stride) : Vec{};
-      _mm512_storeu_si512(out + static_cast<long>(i) * columns + 2 * c,
-                          _mm512_permutexvar_epi16(interleave, to_bfloat16(low, high)));
+      store_pairs(out + static_cast<long>(i) * columns + 2 * c, low, high);
     }
   }
 }

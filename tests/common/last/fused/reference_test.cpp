@@ -183,6 +183,15 @@ std::vector<BankShape> shapes() {
       s.batch = 3;
     }));
   }
+  for (const int64_t tokens : {3, 16, 17, 31, 33, 64, 65, 97, 197}) {
+    all.push_back(with("wide_head_tokens_" + std::to_string(tokens), [&](S& s) {
+      s.tokens = tokens;
+      s.batch = 3;
+      s.network.rank = 20;
+      s.network.heads = 1;
+      s.network.pool = tokens % 3 == 1 ? Pool::kCls : Pool::kMeanPatch;
+    }));
+  }
   all.push_back(with("vit_ti", [](S& s) {
     s.depth = 12;
     s.dim = 192;
