@@ -71,11 +71,13 @@ Targets::Targets(const at::Tensor& tensor, const BankConfig& config, int64_t bat
 
 class FusedEngine final : public Engine {
  public:
-  FusedEngine(BankConfig config, int threads, const Kernels& kernels)
+  // kernels: of training; exact_kernels: of predictions
+  FusedEngine(BankConfig config, int threads, const Kernels& kernels, const Kernels& exact_kernels)
       : config_(std::move(config)),
         plan_((check_network_config(config_.network, config_.backbone), config_.network),
               config_.backbone),
         kernels_(kernels),
+        exact_kernels_(exact_kernels),
         threads_(threads) {
     for (int i = 0; i < threads_.size(); ++i) workers_.push_back(nullptr);
     // Each thread allocates its own memory, so that it lies near its core.
@@ -140,6 +142,7 @@ class FusedEngine final : public Engine {
   BankConfig config_;
   Plan plan_;
   const Kernels& kernels_;
+  const Kernels& exact_kernels_;
   ThreadPool threads_;
   std::vector<std::unique_ptr<Worker>> workers_;
 };
@@ -165,7 +168,8 @@ BatchResult FusedEngine::forward_backward(const at::Tensor& features, const at::
     const auto index = static_cast<size_t>(k);
     const HeadView head = bank.head(k);
     float* d_logits = rows.d_logits(k, b);
-    worker.head.forward(head, worker.pass.forward(bank.modules(k)), rows.normed(k, b), d_logits);
+    worker.head.forward(head, worker.pass.forward(bank.modules(k), kernels_), rows.normed(k, b),
+                        d_logits);
     const double weight = 1.0 / static_cast<double>(targets.labelled[index]);
     losses[static_cast<size_t>(k * images.batch + b)] =
         HeadPass::loss(head.classes, label, config_.label_smoothing[index], weight, d_logits);
@@ -239,8 +243,8 @@ at::Tensor FusedEngine::logits(const at::Tensor& features, const std::vector<uin
   BankView bank(plan_, config_, parameters);
   prepare(bank, networks);
   for_images(images, networks, [&](Worker& worker, int64_t b, int64_t k) {
-    worker.head.forward(bank.head(k), worker.pass.forward(bank.modules(k)), worker.normed.data(),
-                        out + (k * images.batch + b) * classes);
+    worker.head.forward(bank.head(k), worker.pass.forward(bank.modules(k), exact_kernels_),
+                        worker.normed.data(), out + (k * images.batch + b) * classes);
   });
   return all;
 }
@@ -249,14 +253,17 @@ at::Tensor FusedEngine::logits(const at::Tensor& features, const std::vector<uin
 }  // namespace fused
 
 std::unique_ptr<Engine> make_fused_engine(BankConfig config, int threads) {
-  return std::make_unique<fused::FusedEngine>(std::move(config), threads, fused::kernels());
+  return std::make_unique<fused::FusedEngine>(std::move(config), threads, fused::kernels(),
+                                              fused::kernels());
 }
 
 std::unique_ptr<Engine> make_fused_engine(BankConfig config, int threads,
                                           const std::string& instruction_set) {
   const fused::Kernels* kernels = fused::find_kernels(instruction_set.c_str());
   if (kernels == nullptr) fail("fused engine: this processor has no ", instruction_set);
-  return std::make_unique<fused::FusedEngine>(std::move(config), threads, *kernels);
+  const bool rounds = kernels == fused::bf16_kernels();
+  return std::make_unique<fused::FusedEngine>(std::move(config), threads, *kernels,
+                                              rounds ? fused::kernels() : *kernels);
 }
 
 int64_t fused_bytes_per_thread(const NetworkConfig& network, const BackboneInfo& backbone) {

@@ -21,7 +21,7 @@ std::unique_ptr<Engine> make_fused_engine(BankConfig config, int threads);
 
 // The same with the kernels of one instruction set: "avx512", "avx2" or "generic", in fp32; or
 // "amx_bf16", whose products round their factors to bf16 (sums, statistics, softmax and the streams
-// of n x D stay in fp32). Error if the processor lacks it.
+// of n x D stay in fp32); its logits() are computed in fp32. Error if the processor lacks it.
 std::unique_ptr<Engine> make_fused_engine(BankConfig config, int threads,
                                           const std::string& instruction_set);
 

@@ -30,25 +30,26 @@ void ImagePass::load(const void* features, FeatureType type) {
   }
 }
 
-const float* ImagePass::forward(std::span<const ModuleView> modules) {
+const float* ImagePass::forward(std::span<const ModuleView> modules, const Kernels& kernels) {
   std::memset(work_.branch_means, 0, sizeof(float) * static_cast<size_t>(shape_.rows));
-  for (int module = 0; module < plan_.modules; ++module) forward_module(modules, module);
+  for (int module = 0; module < plan_.modules; ++module) forward_module(modules, module, kernels);
   // pool(z_m + D_M),  D_M = D_{M-1} + O_M A_M + bias
   std::memcpy(work_.pooled, work_.base, sizeof(float) * static_cast<size_t>(shape_.padded_dim));
   if (plan_.modules > 1) {
-    kernels_.pool_tile(shape_, work_.branch, plan_.pool_begin, plan_.pool_end, work_.pooled);
+    kernels.pool_tile(shape_, work_.branch, plan_.pool_begin, plan_.pool_end, work_.pooled);
   }
   if (plan_.modules > 0) {
     const ModuleView& last = modules.back();
-    kernels_.pool_attended(shape_, work_.modules.back().attended, plan_.pool_weights.data(),
-                           work_.pooled_attended);
-    kernels_.add_pooled_branch(shape_, work_.pooled_attended, last.up_weight, last.up_bias,
-                               work_.pooled);
+    kernels.pool_attended(shape_, work_.modules.back().attended, plan_.pool_weights.data(),
+                          work_.pooled_attended);
+    kernels.add_pooled_branch(shape_, work_.pooled_attended, last.up_weight, last.up_bias,
+                              work_.pooled);
   }
   return work_.pooled;
 }
 
-void ImagePass::forward_module(std::span<const ModuleView> modules, int module) {
+void ImagePass::forward_module(std::span<const ModuleView> modules, int module,
+                               const Kernels& kernels) {
   const auto index = static_cast<size_t>(module);
   const auto block = static_cast<size_t>(plan_.block_of(module));
   const ModuleView& view = modules[index];
@@ -77,15 +78,15 @@ void ImagePass::forward_module(std::span<const ModuleView> modules, int module) 
     a.first = strip == 0;
     a.squares = work_.squares;
     a.qkv = kept.qkv;
-    kernels_.forward_strip(shape_, a);
+    kernels.forward_strip(shape_, a);
   }
-  kernels_.normalize(shape_, work_.squares, static_cast<float>(kModuleNormEps), view.shift,
-                     kept.rstd, kept.qkv);
-  kernels_.attention_forward(
+  kernels.normalize(shape_, work_.squares, static_cast<float>(kModuleNormEps), view.shift,
+                    kept.rstd, kept.qkv);
+  kernels.attention_forward(
       shape_, {kept.qkv, plan_.query_rows(module), kept.attended, kept.log_sum, work_.attention});
   if (module + 1 < plan_.modules) {
-    kernels_.advance_means(shape_, kept.attended, view.up_means, view.up_bias_mean,
-                           work_.branch_means);
+    kernels.advance_means(shape_, kept.attended, view.up_means, view.up_bias_mean,
+                          work_.branch_means);
   }
 }
 

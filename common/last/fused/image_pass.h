@@ -20,8 +20,8 @@ class ImagePass {
   void load(const void* features, FeatureType type);
 
   // pooled [padded_dim]: the pooled output of the network, before the final norm. Stays valid until
-  // the next call.
-  const float* forward(std::span<const ModuleView> modules);
+  // the next call. `kernels`: those of the constructor, or others if no backward() follows.
+  const float* forward(std::span<const ModuleView> modules, const Kernels& kernels);
 
   // After forward() of the same network: adds the gradients of its modules. pooled_gradient
   // [padded_dim]: d loss / d pooled, to be filled in before.
@@ -30,7 +30,7 @@ class ImagePass {
                 const Turn& turn);
 
  private:
-  void forward_module(std::span<const ModuleView> modules, int module);
+  void forward_module(std::span<const ModuleView> modules, int module, const Kernels& kernels);
   void pooled_branch_backward(const ModuleView& module, const ModuleGradients& gradients,
                               const Turn& turn);
   void backward_module(std::span<const ModuleView> modules,

@@ -1,3 +1,6 @@
+#include <memory>
+#include <string>
+
 #include <ATen/ops/equal.h>
 #include <gtest/gtest.h>
 
@@ -8,10 +11,10 @@
 namespace last {
 namespace {
 
-BankShape sixteen_networks() {
+BankShape sixteen_networks(int64_t rank = 8, int64_t heads = 2) {
   BankShape shape;
-  shape.network.rank = 8;
-  shape.network.heads = 2;
+  shape.network.rank = rank;
+  shape.network.heads = heads;
   shape.network.biases = true;
   shape.network.norm = FinalNorm::kTrainable;
   shape.depth = 3;
@@ -32,9 +35,22 @@ void expect_same_bits(const Parameters& a, const Parameters& b) {
   }
 }
 
-TEST(FusedBank, NetworkAmongOthersEqualsNetworkAloneToTheBit) {
-  const RandomBank bank = make_random_bank(sixteen_networks(), 3);
-  const auto all = run_step(*make_fused_engine(bank.config, 2), bank);
+// With the best instruction set for products in fp32, or in bf16.
+class FusedBank : public testing::TestWithParam<bool> {
+ protected:
+  static RandomBank make_bank(uint64_t seed) {
+    // Heads wide enough for the tiles of bf16.
+    return make_random_bank(GetParam() ? sixteen_networks(12, 1) : sixteen_networks(), seed);
+  }
+  static std::unique_ptr<Engine> make_engine(const RandomBank& bank, int threads) {
+    return make_fused_engine(bank.config, threads,
+                             GetParam() ? fused_bf16_instruction_set() : fused_instruction_set());
+  }
+};
+
+TEST_P(FusedBank, NetworkAmongOthersEqualsNetworkAloneToTheBit) {
+  const RandomBank bank = make_bank(3);
+  const auto all = run_step(*make_engine(bank, 2), bank);
   for (int64_t k = 0; k < 16; ++k) {
     SCOPED_TRACE(k);
     const auto index = static_cast<size_t>(k);
@@ -50,7 +66,7 @@ TEST(FusedBank, NetworkAmongOthersEqualsNetworkAloneToTheBit) {
     alone.features = bank.features;
     alone.labels = bank.labels.narrow(0, k, 1).contiguous();
     alone.active = {1};
-    const auto one = run_step(*make_fused_engine(alone.config, 1), alone);
+    const auto one = run_step(*make_engine(alone, 1), alone);
     EXPECT_EQ(one.result.loss[0], all.result.loss[index]);
     EXPECT_EQ(one.result.correct[0], all.result.correct[index]);
     EXPECT_TRUE(at::equal(one.logits[0], all.logits[k].narrow(1, 0, classes)));
@@ -61,26 +77,40 @@ TEST(FusedBank, NetworkAmongOthersEqualsNetworkAloneToTheBit) {
   }
 }
 
-TEST(FusedBank, NumberOfThreadsChangesNoBit) {
-  const RandomBank bank = make_random_bank(sixteen_networks(), 4);
-  const auto expected = run_step(*make_fused_engine(bank.config, 1), bank);
+TEST_P(FusedBank, NumberOfThreadsChangesNoBit) {
+  const RandomBank bank = make_bank(4);
+  const auto expected = run_step(*make_engine(bank, 1), bank);
   for (const int threads : {2, 3, 8, 17}) {
     SCOPED_TRACE(threads);
-    const auto found = run_step(*make_fused_engine(bank.config, threads), bank);
+    const auto found = run_step(*make_engine(bank, threads), bank);
     EXPECT_EQ(found.result.loss, expected.result.loss);
     EXPECT_TRUE(at::equal(found.logits, expected.logits));
     expect_same_bits(found.gradients, expected.gradients);
   }
 }
 
-TEST(FusedBank, SecondStepStartsAfresh) {
-  const RandomBank bank = make_random_bank(sixteen_networks(), 5);
-  const auto engine = make_fused_engine(bank.config, 2);
+TEST_P(FusedBank, SecondStepStartsAfresh) {
+  const RandomBank bank = make_bank(5);
+  const auto engine = make_engine(bank, 2);
   const auto first = run_step(*engine, bank);
   expect_same_bits(run_step(*engine, bank).gradients, first.gradients);
 }
 
-TEST(FusedBank, WorkingMemoryAtViTBStaysBelow16MB) {
+TEST(FusedBf16, PredictionsAreThoseOfFp32) {
+  const RandomBank bank = make_random_bank(sixteen_networks(12, 1), 7);
+  const auto exact =
+      make_fused_engine(bank.config, 2)->logits(bank.features, bank.active, bank.parameters);
+  const auto engine = make_fused_engine(bank.config, 2, fused_bf16_instruction_set());
+  Parameters gradients = bank.parameters.zeros_like();
+  engine->forward_backward(bank.features, bank.labels, bank.active, bank.parameters, gradients);
+  EXPECT_TRUE(at::equal(engine->logits(bank.features, bank.active, bank.parameters), exact));
+}
+
+INSTANTIATE_TEST_SUITE_P(Fused, FusedBank, testing::Bool(), [](const auto& test) {
+  return std::string(test.param ? "Bf16" : "Fp32");
+});
+
+TEST(FusedEngine, WorkingMemoryAtViTBStaysBelow16MB) {
   BackboneInfo backbone;
   backbone.depth = 12;
   backbone.dim = 768;
@@ -91,7 +121,7 @@ TEST(FusedBank, WorkingMemoryAtViTBStaysBelow16MB) {
   EXPECT_LE(fused_bytes_per_thread({.rank = 16, .heads = 2}, backbone), 16 << 20);
 }
 
-TEST(FusedBank, RefusesWhatDoesNotFit) {
+TEST(FusedEngine, RefusesWhatDoesNotFit) {
   const RandomBank bank = make_random_bank(sixteen_networks(), 6);
   const auto engine = make_fused_engine(bank.config, 1);
   Parameters gradients = bank.parameters.zeros_like();
