@@ -49,13 +49,19 @@ void test_stage(const StageRunner& stages, TrainedStage& stage, std::vector<Ense
   accuracy.finish();
 }
 
+// Where and how a run computes; what was left open in the options is decided there, too.
+ComputeOptions resolve_compute(RunOptions& options) {
+  ComputeOptions compute = {resolve_device(options.device), configure_threads(options.threads)};
+  compute.precision = options.precision = resolve_precision(options.precision, compute.device);
+  return compute;
+}
+
 class Run {
  public:
   Run(RunOptions options, RunData data)
       : options_(std::move(options)),
         data_(std::move(data)),
-        compute_{resolve_device(options_.device), configure_threads(options_.threads),
-                 options_.precision},
+        compute_(resolve_compute(options_)),
         settings_(make_grid(options_.space, static_cast<int64_t>(data_.targets.size()))),
         grid_size_(static_cast<int64_t>(settings_.size())) {
     if (options_.search.kind == SearchKind::kRandom) {

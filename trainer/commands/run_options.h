@@ -39,7 +39,7 @@ struct RunOptions {
   int64_t ensemble = 0;  // members; 0: none
 
   std::string device = "auto";
-  Precision precision = Precision::kFloat32;
+  Precision precision = Precision::kAuto;
   int64_t threads = 0;
   std::optional<int64_t> memory;  // bytes
   std::optional<double> time_limit;

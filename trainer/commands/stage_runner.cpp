@@ -69,7 +69,8 @@ TrainedStage StageRunner::train(const std::string& name, const std::string& trai
   log_info(concat(
       name, ": ", settings.size(), settings.size() == 1 ? " network in " : " networks in ",
       stage.banks.size(), stage.banks.size() == 1 ? " bank" : " banks", ", ", train.data().size(),
-      " images (", train_data, "), ", describe_device(compute_.device, compute_.threads)));
+      " images (", train_data, "), ", describe_device(compute_.device, compute_.threads), ", ",
+      to_string(compute_.precision), " products"));
   stage.board = std::make_unique<TensorboardLog>(directory_.file("tensorboard"),
                                                  directory_.file("metrics.jsonl"), name, settings,
                                                  data_.target_names(), directory_.start());

@@ -10,13 +10,33 @@
 namespace last {
 
 Precision parse_precision(const std::string& name) {
-  if (name == "auto" || name == "fp32") return Precision::kFloat32;
+  if (name == "auto") return Precision::kAuto;
+  if (name == "fp32") return Precision::kFloat32;
   if (name == "bf16") return Precision::kBFloat16;
   fail_usage("--precision: \"", name, "\" is not one of auto, fp32, bf16");
 }
 
 std::string to_string(Precision precision) {
-  return precision == Precision::kBFloat16 ? "bf16" : "fp32";
+  switch (precision) {
+    case Precision::kAuto:
+      return "auto";
+    case Precision::kFloat32:
+      return "fp32";
+    case Precision::kBFloat16:
+      return "bf16";
+  }
+  return "";
+}
+
+namespace {
+
+bool has_fast_bf16() { return fused_bf16_instruction_set() != fused_instruction_set(); }
+
+}  // namespace
+
+Precision resolve_precision(Precision precision, const c10::Device& device) {
+  if (precision != Precision::kAuto) return precision;
+  return device.is_cpu() && has_fast_bf16() ? Precision::kBFloat16 : Precision::kFloat32;
 }
 
 namespace {
@@ -36,11 +56,10 @@ std::unique_ptr<Engine> make_engine(BankConfig config, const ComputeOptions& opt
     return make_gemm_engine(std::move(config), options.device, gemm_options(options));
   }
   if (options.precision == Precision::kBFloat16) {
-    const std::string instructions = fused_bf16_instruction_set();
-    if (instructions == fused_instruction_set()) {
+    if (!has_fast_bf16()) {
       fail("--precision bf16: this processor has no fast bf16 products (AMX); use fp32");
     }
-    return make_fused_engine(std::move(config), options.threads, instructions);
+    return make_fused_engine(std::move(config), options.threads, fused_bf16_instruction_set());
   }
   return make_fused_engine(std::move(config), options.threads);
 }

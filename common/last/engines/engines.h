@@ -9,12 +9,16 @@
 
 namespace last {
 
-enum class Precision { kFloat32, kBFloat16 };
+// Of the matrix products of training; statistics, softmax, losses, optimiser and all streams of
+// n x D are fp32, and on a CPU all that predictions are made of.
+enum class Precision { kAuto, kFloat32, kBFloat16 };
 
-// "fp32" | "bf16", of the matrix products; statistics, softmax, losses and optimiser are fp32.
-// "auto" is fp32. Anything else is a UsageError.
+// "auto" | "fp32" | "bf16"; anything else is a UsageError.
 Precision parse_precision(const std::string& name);
 std::string to_string(Precision precision);
+
+// What "auto" means: bf16 on a processor with a unit for it (AMX), else fp32.
+Precision resolve_precision(Precision precision, const c10::Device& device);
 
 // Where and how banks are computed.
 struct ComputeOptions {
@@ -25,8 +29,8 @@ struct ComputeOptions {
   int64_t max_scratch_bytes = int64_t{4} << 30;
 };
 
-// The fastest engine for the device: fused on the CPU, GEMM on a GPU. bf16 on a processor without
-// fast products of that type (AMX) is an Error.
+// The fastest engine for the device: fused on the CPU, GEMM on a GPU. kAuto is kFloat32 here. bf16
+// on a processor without fast products of that type (AMX) is an Error.
 std::unique_ptr<Engine> make_engine(BankConfig config, const ComputeOptions& options);
 
 // How that engine cuts up a batch, and what it allocates for it.
