@@ -5,6 +5,7 @@
 #include "common/error.h"
 #include "common/feature_store/layout.h"
 #include "common/feature_store/manifest.h"
+#include "common/io/utf8.h"
 
 namespace last {
 namespace {
@@ -27,6 +28,12 @@ struct Checker {
 
   void length(const std::string& what, size_t found, int64_t expected) const {
     require(found == static_cast<size_t>(expected), found, " ", what, " for ", expected, " rows");
+  }
+
+  // Of names that go into JSON as well. Sample ids are paths, which may be any bytes.
+  void name(const std::string& what, const std::string& value) const {
+    text(what, value);
+    require(is_utf8(value), what, " is not UTF-8");
   }
 
   void text(const std::string& what, const std::string& value) const {
@@ -68,11 +75,11 @@ void check_backbone(const Checker& check, const BackboneInfo& backbone) {
 
 void check_column(const Checker& check, const LabelColumn& column, int64_t rows) {
   const std::string& name = column.name;
-  check.text("a label column's name", name);
+  check.name("a label column's name", name);
   check.require(!name.empty() && name != "." && name.find('/') == std::string::npos,
                 "a label column can't be called \"", name, "\"");
   check.length("labels \"" + name + "\"", column.labels.size(), rows);
-  for (const std::string& label : column.classes) check.text("a class of \"" + name + "\"", label);
+  for (const std::string& label : column.classes) check.name("a class of \"" + name + "\"", label);
   const int64_t limit =
       column.classes.empty() ? kMaxClassIndex + 1 : static_cast<int64_t>(column.classes.size());
   const auto wrong = std::ranges::find_if(

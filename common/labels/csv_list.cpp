@@ -6,6 +6,7 @@
 
 #include "common/error.h"
 #include "common/io/csv.h"
+#include "common/io/utf8.h"
 
 namespace last {
 namespace {
@@ -21,6 +22,10 @@ void check_header(const std::string& source, const CsvRecord& header) {
     if (names[i].empty() || names[i] == "." || names[i].find('/') != std::string::npos) {
       fail(source, ":", header.line, ": column ", i + 1, " can't be called \"", names[i],
            "\" (a label column needs a name without /)");
+    }
+    if (names[i].find('\0') != std::string::npos || !is_utf8(names[i])) {
+      fail(source, ":", header.line, ": the name of column ", i + 1,
+           " is not UTF-8; save the file in that encoding");
     }
     if (!earlier.insert(names[i]).second) {
       fail(source, ":", header.line, ": two columns are called \"", names[i], "\"");

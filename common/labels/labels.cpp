@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "common/error.h"
+#include "common/io/utf8.h"
 
 namespace last {
 namespace {
@@ -52,10 +53,21 @@ LabelColumn read_indices(const ListRows& rows, size_t column) {
   return result;
 }
 
+// Names of classes are stored as texts of HDF5 and JSON.
+void check_name(const ListRows& rows, const ListRow& row, const std::string& name) {
+  if (name.find('\0') != std::string::npos) {
+    fail(place(rows, row), ": a zero byte in a class name; is this a text file?");
+  }
+  if (!is_utf8(name)) {
+    fail(place(rows, row), ": a class name that is not UTF-8; save the list in that encoding");
+  }
+}
+
 LabelColumn read_names(const ListRows& rows, size_t column) {
   std::map<std::string, int32_t> index_of;  // std::string compares bytes
   for (const ListRow& row : rows.rows) {
-    if (!row.cells[column].empty()) index_of[row.cells[column]] = 0;
+    const std::string& cell = row.cells[column];
+    if (!cell.empty() && index_of.emplace(cell, 0).second) check_name(rows, row, cell);
   }
   LabelColumn result{rows.columns[column], {}, {}};
   for (auto& [name, index] : index_of) {

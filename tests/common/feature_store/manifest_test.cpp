@@ -118,6 +118,11 @@ TEST(Manifest, RefusesContradictions) {
             "x: label column \"label\" holds the label 10000001, expected -1 to 10000000");
   EXPECT_EQ(error([](Manifest& m) { m.labels[1].name = "a/b"; }),
             "x: a label column can't be called \"a/b\"");
+  EXPECT_EQ(error([](Manifest& m) { m.labels[1].name = "gr\xf6sse"; }),
+            "x: a label column's name is not UTF-8");
+  EXPECT_EQ(error([](Manifest& m) { m.labels[0].classes[2] = "V\xf6gel"; }),
+            "x: a class of \"species\" is not UTF-8");
+  EXPECT_EQ(error([](Manifest& m) { m.sample_ids[0] = "V\xf6gel.jpg"; }), "");
   EXPECT_EQ(error([](Manifest& m) { m.labels[1].name = "species"; }),
             "x: two label columns \"species\"");
   EXPECT_EQ(error([](Manifest& m) {

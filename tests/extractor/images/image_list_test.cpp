@@ -124,6 +124,10 @@ TEST_F(ImageListTest, ErrorsNameTheLine) {
   EXPECT_CONTAINS(error_of("a.txt", "a 99999999999999999999\n"), "a.txt:1: ");
   EXPECT_CONTAINS(error_of("a.txt", "# nothing\n\n"), "no images in it");
   EXPECT_CONTAINS(error_of("a.txt", std::string("a\0b 1\n", 6)), "a zero byte");
+  EXPECT_CONTAINS(error_of("a.txt", std::string("a x\nb y\0\n", 9)), "a.txt:2: a zero byte");
+  EXPECT_CONTAINS(error_of("a.txt", "a x\nb V\xf6gel\n"),
+                  "a.txt:2: a class name that is not UTF-8");
+  EXPECT_CONTAINS(error_of("a.csv", "path,gr\xf6sse\na,1\n"), "a.csv:1: the name of column 2");
   EXPECT_CONTAINS(error_of("a.csv", ""), "the file is empty");
   EXPECT_CONTAINS(error_of("a.csv", "path,x\n"), "no images in it");
   EXPECT_CONTAINS(error_of("a.csv", "file,x\na,1\n"), "a.csv:1: the header must be path");
