@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
 #include <span>
 #include <zip.h>
 
@@ -36,7 +37,8 @@ zip* open_archive(const std::string& path) {
 NpzFile::NpzFile(const std::string& path) : path_(path), archive_(open_archive(path)) {
   try {
     const zip_int64_t count = zip_get_num_entries(archive_, 0);
-    for (zip_int64_t i = 0; i < count; ++i) add_entry(static_cast<uint64_t>(i));
+    uint64_t bytes_left = std::filesystem::file_size(path);
+    for (zip_int64_t i = 0; i < count; ++i) add_entry(static_cast<uint64_t>(i), bytes_left);
   } catch (...) {
     zip_discard(archive_);
     throw;
@@ -89,7 +91,7 @@ at::Tensor NpzFile::slice(const std::string& name, int64_t index) const {
 
 std::string NpzFile::sha256() const { return to_hex(sha256_of_file(path_)); }
 
-void NpzFile::add_entry(uint64_t index) {
+void NpzFile::add_entry(uint64_t index, uint64_t& bytes_left) {
   // Deflate packs 1032 bytes into one at best; what claims more is made to fill memory.
   constexpr uint64_t kLargestRatio = 1100;
   constexpr uint64_t kSmall = 65536;
@@ -108,6 +110,10 @@ void NpzFile::add_entry(uint64_t index) {
   if (stat.size > kSmall && stat.size / kLargestRatio > stat.comp_size) {
     fail(place, " claims to unpack from ", stat.comp_size, " bytes to ", stat.size);
   }
+  if (stat.comp_size > bytes_left) {
+    fail(place, " shares bytes of the archive with other entries: one made to fill memory");
+  }
+  bytes_left -= stat.comp_size;
   std::vector<uint8_t> start(std::min<uint64_t>(stat.size, kMaxNpyHeader + 12));
   // Most headers are short; only a long one is read to its end.
   const uint64_t first = std::min<uint64_t>(start.size(), 256);

@@ -42,7 +42,8 @@ class NpzFile : public TensorSource {
     NpyHeader header;
   };
 
-  void add_entry(uint64_t index);
+  // `bytes_left`: those of the file that no earlier entry claimed.
+  void add_entry(uint64_t index, uint64_t& bytes_left);
   const Entry& readable_entry(const std::string& name) const;
   // `size` bytes at `offset` of the unpacked entry; at its end the checksum is compared.
   void read(const Entry& entry, const std::string& place, uint64_t offset, void* data,

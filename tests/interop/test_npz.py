@@ -1,5 +1,6 @@
 """NumPy archives: what numpy.savez writes is read, and hostile ones are refused."""
 import io
+import pathlib
 import struct
 import subprocess
 import zipfile
@@ -107,6 +108,16 @@ def test_an_entry_that_claims_more_than_it_can_hold(tmp_path):
     (tmp_path / "a.npz").write_bytes(data)
     error = copy(tmp_path / "a.npz", tmp_path / "out.safetensors").stderr
     assert "claims to unpack from" in error and error.count("\n") == 1, error
+
+
+def test_entries_that_share_bytes(tmp_path):
+    """An array that holds a second entry of its archive, as archive bombs do."""
+    seed = pathlib.Path(__file__).parents[1] / "fuzz" / "corpus" / "npz" / "overlap"
+    (tmp_path / "a.npz").write_bytes(seed.read_bytes()[1:])
+    with np.load(tmp_path / "a.npz") as archive:
+        assert archive["b"].shape == (2000,)  # a sound archive otherwise
+    error = copy(tmp_path / "a.npz", tmp_path / "out.safetensors").stderr
+    assert "shares bytes of the archive" in error and error.count("\n") == 1, error
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
