@@ -19,15 +19,23 @@ constexpr uint8_t kAbsent = static_cast<uint8_t>(RowState::kAbsent);
 
 uint64_t file_bytes(uint64_t hdf5_size) { return footer_offset(hdf5_size) + kFooterBytes; }
 
+// Before HDF5 starts, whose messages on full disks are long: there is room for all, and what HDF5
+// writes itself could be reserved. It gives that back when it creates the file.
+void reserve_for_hdf5(const std::string& path, const Manifest& manifest) {
+  const File file = File::create(path);
+  const int64_t all = estimate_file_bytes(manifest);
+  require_space(file, static_cast<uint64_t>(all));
+  const int64_t later = manifest.rows * (manifest.row_bytes() + manifest.thumbnail_bytes());
+  reserve_space(file, static_cast<uint64_t>(all - later));
+}
+
 // Made under another name, so that PATH.partial never lacks its metadata, whenever we are killed.
 PartialFile create_partial(const std::string& path, Manifest manifest) {
   const std::string temporary = partial_path(path) + ".tmp";
   PartialFile partial{std::move(manifest), {}, 0, {}, RowTable(0), false};
   partial.rows = RowTable(partial.manifest.rows);
   try {
-    // Before HDF5 starts, whose messages on full disks are long.
-    reserve_space(File::create(temporary),
-                  static_cast<uint64_t>(estimate_file_bytes(partial.manifest)));
+    reserve_for_hdf5(temporary, partial.manifest);
     {
       const hdf5::Session session;
       partial.extents = create_hdf5_file(temporary, partial.manifest);

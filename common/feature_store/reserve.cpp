@@ -35,6 +35,11 @@ uint64_t allocated_bytes(const File& file) {
 
 }  // namespace
 
+void require_space(const File& file, uint64_t bytes) {
+  const uint64_t available = free_bytes(file);
+  if (bytes > available) fail_full(file, bytes, available);
+}
+
 void reserve_space(const File& file, uint64_t bytes) {
   if (bytes > static_cast<uint64_t>(std::numeric_limits<off_t>::max())) {
     fail("\"", file.path(), "\" would need ", bytes, " bytes: more than a file can hold");

@@ -2,71 +2,14 @@
 
 #include <algorithm>
 #include <atomic>
-#include <bit>
 #include <cmath>
 #include <thread>
 #include <utility>
 
+#include "common/feature_store/channel_sums.h"
 #include "common/threads/thread_pool.h"
 
 namespace last {
-namespace {
-
-// fp16 without inf and NaN, which never get into a store. Branch-free, so that it vectorises.
-inline float decode_half(uint16_t half) {
-  const uint32_t magnitude = half & 0x7fffu;
-  const float normal = std::bit_cast<float>((magnitude << 13) + (112u << 23));
-  const float subnormal = static_cast<float>(static_cast<int32_t>(magnitude)) * 0x1p-24f;
-  const float value = magnitude < 0x0400u ? subnormal : normal;
-  return std::bit_cast<float>(std::bit_cast<uint32_t>(value) | (half & 0x8000u) << 16);
-}
-
-inline float decode_bfloat16(uint16_t value) { return std::bit_cast<float>(uint32_t{value} << 16); }
-
-inline float decode_float(float value) { return value; }
-
-// Sums over tokens of x - shift and of its square, per channel. Channels of transformers often have
-// means far larger than their deviations: the shift is the first token.
-struct Sums {
-  explicit Sums(int64_t dim) : shift(dim), sum(dim), squares(dim), values(dim) {}
-
-  std::vector<double> shift, sum, squares;
-  std::vector<float> values;
-};
-
-template <class Element, float (*Decode)(Element)>
-void add_tokens(const void* data, int64_t tokens, Sums& sums) {
-  const auto* elements = static_cast<const Element*>(data);
-  const size_t dim = sums.sum.size();
-  float* values = sums.values.data();
-  double* shift = sums.shift.data();
-  double* sum = sums.sum.data();
-  double* squares = sums.squares.data();
-  for (size_t c = 0; c < dim; ++c) shift[c] = static_cast<double>(Decode(elements[c]));
-  std::fill(sum, sum + dim, 0.0);
-  std::fill(squares, squares + dim, 0.0);
-  for (int64_t token = 0; token < tokens; ++token, elements += dim) {
-    for (size_t c = 0; c < dim; ++c) values[c] = Decode(elements[c]);
-    for (size_t c = 0; c < dim; ++c) {
-      const double difference = static_cast<double>(values[c]) - shift[c];
-      sum[c] += difference;
-      squares[c] += difference * difference;
-    }
-  }
-}
-
-void add_layer(const void* data, int64_t tokens, c10::ScalarType dtype, Sums& sums) {
-  switch (dtype) {
-    case c10::ScalarType::Half:
-      return add_tokens<uint16_t, decode_half>(data, tokens, sums);
-    case c10::ScalarType::BFloat16:
-      return add_tokens<uint16_t, decode_bfloat16>(data, tokens, sums);
-    default:
-      return add_tokens<float, decode_float>(data, tokens, sums);
-  }
-}
-
-}  // namespace
 
 StatisticsSum::StatisticsSum(const Manifest& manifest, int64_t rows)
     : dtype_(manifest.dtype),
@@ -87,14 +30,16 @@ StatisticsSum::Moments StatisticsSum::moments_of(const void* data) const {
   const auto layer_bytes = static_cast<size_t>(tokens_ * dim_) * c10::elementSize(dtype_);
   const auto count = static_cast<double>(tokens_);
   Moments moments{std::vector<double>(total_.mean.size()), std::vector<double>(total_.mean.size())};
-  Sums sums(dim_);
+  const ChannelSumsFunction sum_channels = channel_sums_functions().front();
+  std::vector<double> shift(dim_), sum(dim_), squared(dim_);
   for (int64_t layer = 0; layer < layers_; ++layer) {
-    add_layer(bytes + static_cast<size_t>(layer) * layer_bytes, tokens_, dtype_, sums);
+    sum_channels(bytes + static_cast<size_t>(layer) * layer_bytes, tokens_, dim_, dtype_,
+                 {shift.data(), sum.data(), squared.data()});
     double* mean = moments.mean.data() + layer * dim_;
     double* squares = moments.squares.data() + layer * dim_;
-    for (size_t c = 0; c < sums.sum.size(); ++c) {
-      mean[c] = sums.shift[c] + sums.sum[c] / count;
-      squares[c] = std::max(0.0, sums.squares[c] - sums.sum[c] * sums.sum[c] / count);
+    for (size_t c = 0; c < sum.size(); ++c) {
+      mean[c] = shift[c] + sum[c] / count;
+      squares[c] = std::max(0.0, squared[c] - sum[c] * sum[c] / count);
     }
   }
   return moments;

@@ -97,6 +97,11 @@ void File::will_need(uint64_t offset, uint64_t size) const {
                   POSIX_FADV_WILLNEED);
 }
 
+void File::start_writing(uint64_t offset, uint64_t size) const {
+  ::sync_file_range(descriptor_, static_cast<off_t>(offset), static_cast<off_t>(size),
+                    SYNC_FILE_RANGE_WRITE);
+}
+
 void File::sync() const {
   if (::fdatasync(descriptor_) != 0) fail_errno(concat("can't sync \"", path_, "\""));
 }

@@ -30,6 +30,8 @@ class File {
   void write_at(const void* data, size_t size, uint64_t offset) const;
   // Starts reading into the system's cache, without waiting; a hint that may have no effect.
   void will_need(uint64_t offset, uint64_t size) const;
+  // Starts writing what lies there to the disk, without waiting for it to arrive; a hint as well.
+  void start_writing(uint64_t offset, uint64_t size) const;
   // Written data reaches the disk before this returns.
   void sync() const;
   void close();
