@@ -7,7 +7,9 @@ import io
 import json
 import pathlib
 import struct
+import zipfile
 
+import numpy as np
 from PIL import Image
 
 CORPUS = pathlib.Path(__file__).parent / "corpus"
@@ -83,6 +85,72 @@ def make_image_lists():
     save(target, "wrong.csv", 'path,a\n"x"y,1\n"never ends')
     save(target, "fractions.txt", "a.jpg 0.5\nb.jpg 1e3\nc.jpg -0x1p3\n")
     save(target, "large.txt", "a.jpg 99999999999999999999\nb.jpg -3\nc.jpg 10000001\n")
+
+
+def make_label_files():
+    """Samples: a.jpg, b.jpg, "c d.jpg", e.jpg, "f,\"g\".jpg"; tests/fuzz/label_file.cpp."""
+    target = "label_file"
+    save(target, "names.csv", "path,kind\na.jpg,dog\nb.jpg,cow\nc d.jpg,\n")
+    save(target, "indices.csv", "path,index,new\r\ne.jpg,12,0\r\na.jpg,,1\r\n")
+    save(target, "quoted.csv", '\ufeffpath,"a ""b""",kind\n"f,""g"".jpg","x\ny",7\nbad.jpg,z,\n')
+    save(target, "known_numbers.csv", "path,kind\na.jpg,7\ne.jpg,7\n")
+    save(target, "names_where_indices_are.csv", "path,index\na.jpg,x\n")
+    save(target, "all_named.csv", "path,index,kind\n" + "".join(
+        f"{name},c{number},{number}\n" for number, name in enumerate(
+            ["a.jpg", "b.jpg", "c d.jpg", "bad.jpg", "e.jpg", '"f,""g"".jpg"'])))
+    save(target, "emptied.csv", "path,kind\na.jpg,\nb.jpg,\nc d.jpg,\nbad.jpg,\n")
+    save(target, "wrong.csv", "path,a,a\nz.jpg,1\n")
+    save(target, "unknown_sample.csv", "path,a\nz.jpg,-1\ny.jpg,1.5\n")
+    save(target, "latin1.csv", "path,kind\na.jpg,Käfer\nb.jpg,Vögel\n".encode("latin-1"))
+    save(target, "zero_byte.csv", "path,kind\na.jpg,do\0g\n")
+
+
+def make_npz():
+    target = "npz"
+
+    def array(descr="'<f4'", order="False", shape="(2, 2)", data=bytes(16), version=1):
+        text = f"{{'descr': {descr}, 'fortran_order': {order}, 'shape': {shape}, }}\n".encode()
+        length = struct.pack("<H" if version == 1 else "<I", len(text))
+        return b"\x93NUMPY" + bytes([version, 0]) + length + text + data
+
+    def archive(name, *entries):
+        out = io.BytesIO()
+        with zipfile.ZipFile(out, "w") as file:
+            for inside, data, method in entries:
+                file.writestr(zipfile.ZipInfo(inside), data, method)  # ZipInfo: without today's date
+        save(target, name, b"z" + out.getvalue())
+        return out.getvalue()
+
+    values = np.arange(6, dtype=np.float32).reshape(2, 3)
+    for name, value in {"float": values, "order": np.asfortranarray(values), "half": values[0].astype("f2"),
+                        "scalar": values[0, 0], "empty": values[:0], "text": np.array(["a"])}.items():
+        out = io.BytesIO()
+        np.save(out, value)
+        save(target, f"array_{name}", b"a" + out.getvalue())
+    save(target, "array_bfloat16", b"a" + array("'|V2'", shape="(8,)"))
+    save(target, "array_version_2", b"a" + array(version=2))
+    save(target, "array_overflow", b"a" + array(shape=f"({2**32}, {2**32}, 0)", data=b""))
+    save(target, "array_long_header", b"a" + array("'<f4'" + " " * 300))
+    save(target, "array_huge_header", b"a\x93NUMPY\x02\0\xff\xff\xff\xff{'descr'")
+    stored, packed = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
+    archive("stored", ("a/b.npy", array(), stored), ("c.npy", array(shape="(4,)"), stored))
+    archive("packed", ("a.npy", array(shape="(64,)", data=bytes(256)), packed))
+    archive("other_file", ("a.txt", b"hello", stored))
+    archive("bzip2", ("a.npy", array(), zipfile.ZIP_BZIP2))
+    bomb = archive("bomb", ("a.npy", array(shape="(500000,)", data=bytes(2000000)), packed))
+    claims = bytearray(bomb)
+    for mark, place in ((b"PK\x03\x04", 22), (b"PK\x01\x02", 24)):  # the unpacked size
+        struct.pack_into("<I", claims, claims.index(mark) + place, 2**32 - 2)
+    save(target, "claims_more", b"z" + bytes(claims))
+    # An archive inside an array, whose entries are also entries of the outer one: repeated, such
+    # files unpack to sizes that grow with the square of their own.
+    inner = archive("stored_bytes", ("b.npy", array("'|u1'", shape="(2000,)", data=bytes(2000)), stored))
+    inside, listed = inner[:inner.index(b"PK\x01\x02")], inner[inner.index(b"PK\x01\x02"):-22]
+    outer = archive("nested", ("a.npy", array("'|u1'", shape=f"({len(inside)},)", data=inside), stored))
+    listed = listed[:42] + struct.pack("<I", outer.index(inside)) + listed[46:]
+    end = bytearray(outer[-22:])
+    struct.pack_into("<HHI", end, 8, 2, 2, len(outer) - outer.rindex(b"PK\x01\x02") - 22 + len(listed))
+    save(target, "overlap", b"z" + outer[:-22] + listed + bytes(end))
 
 
 def make_sidecars():
@@ -178,6 +246,8 @@ if __name__ == "__main__":
     make_safetensors()
     make_images()
     make_image_lists()
+    make_label_files()
+    make_npz()
     make_sidecars()
     make_options()
     make_networks()
