@@ -146,11 +146,13 @@ def test_what_can_not_be_merged_is_named(tiny, tmp_path, parts, whole):
     assert "no config.json" in refused(a, b, empty)
     assert "holds a run of another configuration" in refused(a, b, c, target=a)
 
-    def damaged(change):
+    def damaged(change, checksums=False):
         copy = tmp_path / "copy"
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(b, copy)
         change(copy)
+        if not checksums:  # which would tell first
+            (copy / "checksums.json").unlink()
         return refused(a, copy, c)
 
     message = damaged(lambda run: (run / "networks.csv").unlink())
@@ -159,6 +161,9 @@ def test_what_can_not_be_merged_is_named(tiny, tmp_path, parts, whole):
     assert "config.json" in damaged(lambda run: (run / "config.json").write_text("{"))
     message = damaged(lambda run: (run / "networks.csv").write_text("network\n1\n"))
     assert "networks.csv" in message and "no column" in message
+    table_text = (b / "networks.csv").read_text()
+    message = damaged(lambda run: (run / "networks.csv").write_text(table_text.replace("1", "2", 1)), True)
+    assert "networks.csv" in message and "not what it was when the run finished" in message
     message = damaged(lambda run: (run / "networks" / "4.safetensors").unlink())
     assert "4.safetensors" in message and "missing" in message
     message = damaged(lambda run: (run / "networks" / "4.safetensors").write_bytes(b"\xff" * 100))

@@ -300,6 +300,17 @@ def test_pictures_of_the_worst_images(tiny, tmp_path):
         with Image.open(io.BytesIO(base64.b64decode(encoded))) as picture:
             assert picture.format == "PNG"
             np.testing.assert_array_equal(np.asarray(picture), pictures[ids.index(sample["path"])])
+    # A damaged picture is left out; the others stay.
+    damaged = worst[0]["path"]
+    with h5py.File(store) as file:
+        offset = file["thumbnails"].id.get_offset() + ids.index(damaged) * pictures[0].size
+    with open(store, "r+b") as file:
+        file.seek(offset)
+        file.write(bytes([pictures[ids.index(damaged)].flat[0] ^ 1]))
+    assert f'no picture of "{damaged}"' in report("--run", run).stderr
+    pictured = [sample for sample in Page(run / "report.html").data["runs"][0]["predictions"][0]["worst"]
+                if "thumbnail" in sample]
+    assert [s["path"] for s in pictured] == [s["path"] for s in worst if s["path"] != damaged]
     # Other data under the store's name: no pictures rather than wrong ones.
     store.unlink()
     extract(tiny["weights"], draw_images(tmp_path / "other", "train", 48, 4), store, "--thumbnails")

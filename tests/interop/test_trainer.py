@@ -266,6 +266,19 @@ def test_quiet_prints_the_result_only(tiny, tmp_path):
     assert result.stderr == "" and "corner" in result.stdout
 
 
+def test_a_changed_table_of_a_finished_run_is_named_and_written_anew(tiny, tmp_path):
+    run = tmp_path / "run"
+    whole = train(tiny, run, "--target", "corner").stdout
+    tables = ["networks.csv", "summary.txt", "metrics.jsonl", "predictions.corner.csv"]
+    assert sorted(json.loads((run / "checksums.json").read_text())) == sorted(tables)
+    (run / "summary.txt").write_text(whole.replace("%", "", 1) + "!")
+    for arguments in (command(tiny, run, "--target", "corner"), [tool("trainer"), "report", "--run", run]):
+        message = failing(arguments, 1)
+        assert "summary.txt" in message and "remove networks.csv" in message
+    (run / "networks.csv").unlink()
+    assert train(tiny, run, "--target", "corner").stdout == whole == (run / "summary.txt").read_text()
+
+
 def test_a_finished_run_prints_its_table_again(tiny, tmp_path):
     first = train(tiny, tmp_path / "run", "--target", "corner")
     assert train(tiny, tmp_path / "run", "--target", "corner").stdout == first.stdout

@@ -12,6 +12,7 @@
 #include "tests/damage.h"
 #include "trainer/commands/run_directory.h"
 #include "trainer/report/metrics_log.h"
+#include "trainer/report/run_checksums.h"
 #include "trainer/sweep/grid.h"
 #include "trainer/training/checkpoint.h"
 
@@ -113,6 +114,29 @@ TEST_F(RunDamage, OfTheConfigurationIsFoundOrHarmless) {
   };
   expect_found_or_harmless(
       folder_ + "/config.json", [&] { RunDirectory(folder_, config); }, harmless);
+}
+
+TEST_F(RunDamage, OfATableOfAFinishedRunIsFound) {
+  const RunDirectory directory(folder_, {{"options", 1}, {"data", 2}, {"part", 3}});
+  const std::string table = "network,target,val_accuracy\n0,shape,91.25\n1,shape,92.5\n";
+  const std::vector<std::string> names = {"networks.csv", "summary.txt", "ensembles.csv",
+                                          "metrics.jsonl", "predictions.shape.csv"};
+  for (size_t i = 1; i < names.size(); ++i) overwrite(directory.file(names[i]), names[i] + table);
+  save_run_checksums(folder_, table);
+  EXPECT_FALSE(directory.finished());
+  overwrite(directory.file("networks.csv"), table);
+  EXPECT_TRUE(directory.finished());
+  overwrite(directory.file("cost.json"), "{}");  // written after the tables
+  EXPECT_TRUE(directory.finished());
+  for (const std::string& name : names) {
+    const std::string sound = read_text_file(directory.file(name));
+    expect_found_or_harmless(
+        directory.file(name), [&] { directory.finished(); },
+        [](const std::string&) { return false; });
+    overwrite(directory.file(name), sound);
+  }
+  std::filesystem::remove(directory.file("metrics.jsonl"));
+  EXPECT_TRUE(directory.finished());
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include "common/io/file.h"
 #include "common/last/bundle.h"
 #include "trainer/report/network_table_reader.h"
+#include "trainer/report/run_checksums.h"
 
 namespace fs = std::filesystem;
 namespace po = boost::program_options;
@@ -88,6 +89,7 @@ std::string resolve_target(const ExportOptions& options, const std::vector<std::
 [[noreturn]] void fail_without_network(const std::string& run, int64_t index,
                                        const std::vector<std::string>& targets) {
   if (fs::exists(run + "/networks.csv")) {
+    check_run_tables(run);
     for (const auto& row : read_network_table(run + "/networks.csv", targets)) {
       if (row.setting.index != index) continue;
       fail("--network ", index, ": ", to_string(row.progress.status), ", so \"", run,

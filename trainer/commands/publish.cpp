@@ -5,6 +5,7 @@
 
 #include "common/cli/log.h"
 #include "common/error.h"
+#include "trainer/report/run_checksums.h"
 
 namespace last {
 namespace {
@@ -77,7 +78,9 @@ std::string summary_of(const std::vector<NetworkRow>& rows,
 void publish_tables(const RunDirectory& directory, const std::vector<NetworkRow>& rows,
                     const std::string& summary) {
   write_file_atomically(directory.file("summary.txt"), summary);
-  write_file_atomically(directory.file("networks.csv"), network_table_csv(rows));
+  const std::string table = network_table_csv(rows);
+  save_run_checksums(directory.path(), table);
+  write_file_atomically(directory.file("networks.csv"), table);
 }
 
 void check_any_ended_well(const std::vector<NetworkRow>& rows) {

@@ -19,7 +19,8 @@ std::string summary_of(const std::vector<NetworkRow>& rows,
                        const std::vector<TargetChoice>& choices, Selection select, bool retrained,
                        const std::vector<SummaryLine>& ensembles);
 
-// Writes summary.txt, then networks.csv, which makes the run a finished one.
+// Writes summary.txt, checksums.json, then networks.csv, which makes the run a finished one. All
+// other tables are there.
 void publish_tables(const RunDirectory& directory, const std::vector<NetworkRow>& rows,
                     const std::string& summary);
 

@@ -29,6 +29,7 @@
 #include "trainer/commands/run_directory.h"
 #include "trainer/commands/run_options.h"
 #include "trainer/commands/stage_runner.h"
+#include "trainer/report/run_checksums.h"
 
 namespace last {
 namespace {
@@ -164,7 +165,10 @@ void Run::predict_joined(const RunDirectory& directory) const {
     const auto& target = data_.targets[static_cast<size_t>(choice.target)].name;
     return !std::filesystem::exists(directory.file("predictions." + target + ".csv"));
   });
-  if (missing) predict(directory, choices, {});
+  if (missing) {
+    predict(directory, choices, {});
+    save_run_checksums(directory.path(), read_text_file(directory.file("networks.csv")));
+  }
 }
 
 void Run::finish_part(const RunDirectory& directory, const std::vector<NetworkRow>& rows) const {

@@ -5,6 +5,7 @@
 
 #include "common/error.h"
 #include "common/feature_store/manifest.h"
+#include "trainer/report/run_checksums.h"
 
 namespace last {
 namespace {
@@ -65,7 +66,11 @@ RunDirectory::RunDirectory(const std::string& path, const nlohmann::json& config
   }
 }
 
-bool RunDirectory::finished() const { return fs::exists(file("networks.csv")); }
+bool RunDirectory::finished() const {
+  if (!fs::exists(file("networks.csv"))) return false;
+  check_run_tables(path_);
+  return true;
+}
 
 double RunDirectory::start() const {
   const std::string path = file("config.json");

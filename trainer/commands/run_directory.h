@@ -10,7 +10,7 @@ namespace last {
 
 // DIR of --run: config.json, networks.csv (written last: its presence means the run is finished),
 // metrics.jsonl, checkpoints/, networks/ID.safetensors, best.TARGET.safetensors,
-// predictions.TARGET.csv, tensorboard/, cost.json; with --ensemble also
+// predictions.TARGET.csv, tensorboard/, cost.json, checksums.json; with --ensemble also
 // ensemble.TARGET.safetensors, ensemble_predictions.TARGET.csv and ensembles.csv.
 class RunDirectory {
  public:
@@ -18,6 +18,7 @@ class RunDirectory {
   // "part" (an Error names the first difference). Holds a lock, so that no second run writes here.
   RunDirectory(const std::string& path, const nlohmann::json& config);
 
+  // An Error where a finished run's tables are damaged.
   bool finished() const;
   // When the run was started first, in seconds since 1970.
   double start() const;

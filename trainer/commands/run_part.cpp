@@ -10,6 +10,7 @@
 #include "common/io/file.h"
 #include "common/io/json_integer.h"
 #include "trainer/report/network_table_reader.h"
+#include "trainer/report/run_checksums.h"
 
 namespace last {
 namespace {
@@ -118,6 +119,7 @@ RunPart read_run_part(const std::string& directory) {
       fail("\"", directory, "\" (part ", part.part.index, " of ", part.part.count,
            ") is not finished: run its command again to go on");
     }
+    check_run_tables(directory);
     part.rows = read_network_table(part.file("networks.csv"), part.targets);
   } catch (const nlohmann::json::exception& error) {
     fail("\"", part.file("config.json"), "\" is damaged: ", error.what());

@@ -10,6 +10,7 @@
 #include "common/io/json_integer.h"
 #include "common/last/network_file.h"
 #include "trainer/report/network_table_reader.h"
+#include "trainer/report/run_checksums.h"
 #include "trainer/report/table_file.h"
 #include "trainer/training/json_number.h"
 
@@ -113,6 +114,7 @@ RunRecord read_run(const std::string& path) {
          "TensorBoard shows \"",
          file("tensorboard"), "\" meanwhile");
   }
+  check_run_tables(path);
   RunRecord run;
   run.path = path;
   run.name = name_of(path);

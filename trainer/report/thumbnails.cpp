@@ -45,9 +45,14 @@ void Thumbnails::add_store(const std::string& path, const std::string& content_s
 std::string Thumbnails::data_uri(const std::string& path) const {
   const auto found = place_of_.find(path);
   if (found == place_of_.end() || found->second.reader == nullptr) return "";
-  const auto file = png_file(found->second.reader->thumbnail(found->second.row));
-  return "data:image/png;base64," +
-         base64({reinterpret_cast<const uint8_t*>(file.data()), file.size()});
+  try {
+    const auto file = png_file(found->second.reader->thumbnail(found->second.row));
+    return "data:image/png;base64," +
+           base64({reinterpret_cast<const uint8_t*>(file.data()), file.size()});
+  } catch (const Error& error) {
+    log_warning(concat("no picture of \"", path, "\": ", error.what()));
+    return "";
+  }
 }
 
 std::string png_file(const at::Tensor& pixels) {

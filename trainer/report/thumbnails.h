@@ -21,7 +21,8 @@ class Thumbnails {
   // --val-fraction).
   Thumbnails(const nlohmann::json& config, const std::string& data);
 
-  // A picture as data:image/png;base64,..; empty where there is none.
+  // A picture as data:image/png;base64,..; empty where there is none. A damaged one is left out
+  // with a warning: the report is about more than its pictures.
   std::string data_uri(const std::string& path) const;
 
  private:

@@ -1,0 +1,59 @@
+#include "trainer/report/run_checksums.h"
+
+#include <filesystem>
+
+#include <nlohmann/json.hpp>
+
+#include "common/error.h"
+#include "common/feature_store/hex.h"
+#include "common/io/checksum.h"
+#include "common/io/file.h"
+
+namespace last {
+namespace {
+
+constexpr char kFile[] = "checksums.json";
+
+bool is_table(const std::string& name) {
+  return name == "summary.txt" || name == "ensembles.csv" || name == "metrics.jsonl" ||
+         ((name.starts_with("predictions.") || name.starts_with("ensemble_predictions.")) &&
+          name.ends_with(".csv"));
+}
+
+std::string checksum_of(const std::string& text) { return hex(crc32c(text.data(), text.size())); }
+
+}  // namespace
+
+void save_run_checksums(const std::string& run, const std::string& networks_csv) {
+  nlohmann::json checksums = {{"networks.csv", checksum_of(networks_csv)}};
+  for (const auto& entry : std::filesystem::directory_iterator(run)) {
+    const std::string name = entry.path().filename().string();
+    if (is_table(name)) checksums[name] = checksum_of(read_text_file(entry.path().string()));
+  }
+  write_file_atomically(run + "/" + kFile, checksums.dump(2) + "\n");
+}
+
+void check_run_tables(const std::string& run) {
+  const std::string path = run + "/" + kFile;
+  if (!std::filesystem::exists(path)) return;
+  try {
+    const auto checksums = nlohmann::json::parse(read_text_file(path));
+    for (const auto& [name, stored] : checksums.get_ref<const nlohmann::json::object_t&>()) {
+      const std::string file = run + "/" + name;
+      if (!std::filesystem::exists(file)) continue;
+      const std::string found = checksum_of(read_text_file(file));
+      const auto expected = stored.get<std::string>();
+      if (found != expected) {
+        fail("\"", file, "\" is not what it was when the run finished: CRC-32C ", expected,
+             " expected, ", found,
+             " found; remove networks.csv and run the command again, which "
+             "writes the tables anew (if it was changed on purpose, remove \"",
+             path, "\")");
+      }
+    }
+  } catch (const nlohmann::json::exception& error) {
+    fail("\"", path, "\" is damaged: ", error.what());
+  }
+}
+
+}  // namespace last
