@@ -119,6 +119,28 @@ def test_killed_training_ends_with_the_same_bits(tiny, tmp_path):
                     lambda: shutil.rmtree(run))
 
 
+def test_killed_retraining_of_merged_parts_ends_with_the_same_bits(tiny, tmp_path):
+    whole, run = tmp_path / "whole", tmp_path / "killed"
+    parts = [tmp_path / f"part{i}" for i in range(2)]
+    for i, part in enumerate(parts):
+        subprocess.run(training(tiny, part, "--part", f"{i}/2"), check=True, capture_output=True)
+
+    def merge(target):
+        subprocess.run([tool("trainer"), "merge", "--run", ",".join(map(str, parts)), "--out", target],
+                       check=True, capture_output=True)
+
+    def begin_again():
+        shutil.rmtree(run)
+        merge(run)
+
+    merge(whole)
+    merge(run)
+    seconds = timed(training(tiny, whole))
+    assert (whole / "checkpoints" / "retrain.safetensors").exists()
+    kill_and_resume(training(tiny, run), 10 if FULL else 3, seconds, lambda: same_runs(whole, run),
+                    begin_again)
+
+
 def position(run):
     """Epoch and batch of the search's checkpoint."""
     try:
