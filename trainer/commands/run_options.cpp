@@ -116,7 +116,8 @@ void add_machine_options(po::options_description& group, Texts& t, RunOptions& o
   group.add_options()("device",
                       po::value(&options.device)->default_value("auto")->value_name("NAME"),
                       "auto | cpu | cuda | cuda:N");
-  add(group, "precision", t.precision, "WHAT", "of training's matrix products: auto (bf16 on CPUs with AMX, else fp32) | fp32 | bf16");
+  add(group, "precision", t.precision, "WHAT",
+      "of training's matrix products: auto (bf16 on CPUs with AMX, else fp32) | fp32 | bf16");
   add(group, "threads", t.threads, "N", "CPU threads; 0: all processors");
   add(group, "memory", t.memory, "SIZE",
       "memory that may be taken, of the GPU with --device cuda; features that don't fit beside the "
