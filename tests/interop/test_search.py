@@ -103,7 +103,8 @@ def test_killed_inside_halving_and_resumed(tiny, halved, tmp_path):
             time.sleep(0.005)
         time.sleep(rng.uniform(0, 0.05))
         process.send_signal(signal.SIGTERM if attempt % 3 != 2 else signal.SIGKILL)
-        assert process.wait() in (0, 4, -signal.SIGKILL)
+        # A signal that comes before the program has started in earnest ends it at once.
+        assert process.wait() in (0, 4, -signal.SIGTERM, -signal.SIGKILL)
     train(tiny, broken, *GRID, "--search", "halving")
     pandas.testing.assert_frame_equal(table_of(halved).drop(columns="seconds"),
                                       table_of(broken).drop(columns="seconds"))
