@@ -3,6 +3,8 @@
 import json
 import os
 import random
+import re
+import shutil
 import signal
 import subprocess
 import time
@@ -301,6 +303,30 @@ def test_other_images_under_the_same_list_are_another_run(tiny, tmp_path):
 def test_images_that_are_trained_on_and_tested_on_are_a_warning(tiny, tmp_path):
     result = train({**tiny, "test": tiny["train"]}, tmp_path / "run", "--target", "corner")
     assert "96 of 96 different images of --test are in --train" in result.stderr
+
+
+@pytest.mark.parametrize("options, consequence", [
+    (["--retrain", "train+val", "--retrain-seeds", "0"], "trains on them"), ([], "too good")])
+def test_images_that_are_chosen_by_and_tested_on_are_a_warning(tiny, tmp_path, options, consequence):
+    result = train({**tiny, "test": tiny["val"]}, tmp_path / "run", "--target", "corner", *options)
+    warnings = [line for line in result.stderr.splitlines() if "different images" in line]
+    assert len(warnings) == 1 and consequence in warnings[0]
+    assert "40 of 40 different images of --test are in --val" in warnings[0]
+
+
+def test_a_split_keeps_copies_of_an_image_together(tiny, tmp_path):
+    shutil.copy(tiny["train"], tmp_path / "copy.h5")
+    both = {**tiny, "train": f"{tiny['train']},{tmp_path / 'copy.h5'}"}
+    options = ["--target", "corner", "--val-fraction", "0.2"]
+    result = train(both, tmp_path / "run", *options, data=("train",))
+    assert "different images" not in result.stderr
+    said = pandas.read_csv(tmp_path / "run" / "predictions.corner.csv")  # of the images split off
+    assert 30 <= len(said) <= 46 and set(said.path.value_counts()) == {2}
+    # What is tested on is compared with both sides of the split.
+    result = train({**both, "test": tiny["train"]}, tmp_path / "other", *options, data=("train", "test"))
+    parts = sorted(int(n) for n in re.findall(r"(\d+) of 96 different images of --test", result.stderr))
+    assert parts == sorted([len(said) // 2, 96 - len(said) // 2])
+    assert "the images split off for val" in result.stderr
 
 
 def test_a_column_of_identifiers_is_refused(tiny, tmp_path):

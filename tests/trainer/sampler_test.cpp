@@ -1,6 +1,7 @@
 #include "trainer/data/sampler.h"
 
 #include <algorithm>
+#include <numeric>
 #include <set>
 
 #include <gtest/gtest.h>
@@ -45,7 +46,9 @@ TEST(StratifiedSplit, TakesTheFractionOfEveryClass) {
   std::vector<int32_t> labels;
   for (int i = 0; i < 100; ++i) labels.push_back(i % 4);
   labels.push_back(9);  // a class of one image stays in train
-  const auto split = stratified_split(labels, 0.2, 1);
+  std::vector<int64_t> images(labels.size());
+  std::iota(images.begin(), images.end(), int64_t{0});
+  const auto split = stratified_split(labels, images, 0.2, 1);
   EXPECT_EQ(split.val.size(), 20u);
   EXPECT_EQ(split.train.size() + split.val.size(), labels.size());
   for (int32_t label = 0; label < 4; ++label) {
@@ -55,8 +58,23 @@ TEST(StratifiedSplit, TakesTheFractionOfEveryClass) {
     EXPECT_EQ(count, 5);
   }
   EXPECT_TRUE(std::binary_search(split.train.begin(), split.train.end(), 100));
-  EXPECT_EQ(stratified_split(labels, 0.2, 1).val, split.val);
-  EXPECT_NE(stratified_split(labels, 0.2, 2).val, split.val);
+  EXPECT_EQ(stratified_split(labels, images, 0.2, 1).val, split.val);
+  EXPECT_NE(stratified_split(labels, images, 0.2, 2).val, split.val);
+}
+
+TEST(StratifiedSplit, KeepsSamplesOfOneImageOnOneSide) {
+  std::vector<int32_t> labels;
+  std::vector<int64_t> images;
+  for (int64_t i = 0; i < 100; ++i) {
+    labels.push_back(static_cast<int32_t>(i % 50 % 2));
+    images.push_back(i % 50);  // every image twice
+  }
+  labels[99] = 7;  // the second of an image, labelled otherwise: it follows the first
+  const auto split = stratified_split(labels, images, 0.2, 1);
+  ASSERT_EQ(split.val.size(), 20u);
+  EXPECT_EQ(split.train.size(), 80u);
+  EXPECT_TRUE(std::is_sorted(split.val.begin(), split.val.end()));
+  for (size_t i = 0; i < 10; ++i) EXPECT_EQ(split.val[i] + 50, split.val[i + 10]);
 }
 
 }  // namespace

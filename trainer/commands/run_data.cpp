@@ -1,6 +1,7 @@
 #include "trainer/commands/run_data.h"
 
 #include <algorithm>
+#include <map>
 #include <numeric>
 #include <set>
 
@@ -58,25 +59,38 @@ void warn_of_unlabelled(const Dataset& data, const char* role, const std::vector
   }
 }
 
-std::set<Sha256Digest> image_digests(const StoreGroup& group) {
+std::set<Sha256Digest> image_digests(const Dataset& data) {
   std::set<Sha256Digest> digests;
-  for (const auto& reader : group.readers) {
-    for (const int64_t row : reader->stored_rows()) digests.insert(reader->image_digest(row));
-  }
+  for (int64_t i = 0; i < data.size(); ++i) digests.insert(data.image_digest(i));
   return digests;
 }
 
-// Images of --val or --test that are trained on make their accuracies too good.
-void warn_of_shared_images(const std::vector<StoreGroup>& groups) {
-  const auto trained = image_digests(groups.front());
-  for (size_t g = 1; g < groups.size(); ++g) {
-    int64_t shared = 0;
-    const auto digests = image_digests(groups[g]);
-    for (const auto& digest : digests) shared += trained.count(digest) != 0 ? 1 : 0;
-    if (shared == 0) continue;
-    log_warning(concat(shared, " of ", digests.size(), " different images of --", groups[g].role,
-                       " are in --train, too: accuracies on them say little"));
+// "3 of 40 different images of --val are in --train, too"; empty where none is.
+std::string shared_images(const std::set<Sha256Digest>& digests, const std::string& name,
+                          const std::set<Sha256Digest>& others, const std::string& other_name) {
+  const auto shared = std::count_if(digests.begin(), digests.end(), [&](const Sha256Digest& d) {
+    return others.find(d) != others.end();
+  });
+  if (shared == 0) return "";
+  return concat(shared, " of ", digests.size(), " different images of ", name, " are in ",
+                other_name, ", too");
+}
+
+// Images that are trained on or chosen by make the accuracies on them too good.
+void warn_of_shared_images(const RunOptions& options, const RunData& data) {
+  const auto train = image_digests(data.train);
+  const auto val = image_digests(data.val);
+  const auto test = image_digests(data.test);
+  const std::string val_name = options.val.empty() ? "the images split off for val" : "--val";
+  for (const auto& shared : {shared_images(val, val_name, train, "--train"),
+                             shared_images(test, "--test", train, "--train")}) {
+    if (!shared.empty()) log_warning(shared + ": accuracies on them say little");
   }
+  const auto shared = shared_images(test, "--test", val, val_name);
+  if (shared.empty()) return;
+  log_warning(shared + (options.retrain
+                            ? ": --retrain train+val trains on them, accuracies on them say little"
+                            : ": what is chosen by val looks too good there"));
 }
 
 void warn_of_empty_classes(const Dataset& train, const std::vector<Target>& targets) {
@@ -98,9 +112,20 @@ void warn_of_empty_classes(const Dataset& train, const std::vector<Target>& targ
   }
 }
 
+// [samples]: for each sample the first that shows the same image, under whatever name.
+std::vector<int64_t> image_numbers(const Dataset& data) {
+  std::map<Sha256Digest, int64_t> first;
+  std::vector<int64_t> numbers;
+  for (int64_t i = 0; i < data.size(); ++i) {
+    numbers.push_back(first.emplace(data.image_digest(i), i).first->second);
+  }
+  return numbers;
+}
+
 void split_off_val(const RunOptions& options, RunData& data) {
-  const auto split = stratified_split(data.train.labels(0), options.val_fraction,
-                                      static_cast<uint64_t>(options.schedule.data_seed));
+  const auto split =
+      stratified_split(data.train.labels(0), image_numbers(data.train), options.val_fraction,
+                       static_cast<uint64_t>(options.schedule.data_seed));
   if (split.val.empty()) fail("--val-fraction ", options.val_fraction, " leaves no image in val");
   const Dataset all = data.train;
   data.train = all.subset(split.train);
@@ -148,7 +173,7 @@ RunData open_run_data(const RunOptions& options) {
   const bool chosen_on_val = options.search.kind == SearchKind::kHalving;
   warn_of_unlabelled(data.val, "val", data.targets, chosen_on_val);
   warn_of_unlabelled(data.test, "test", data.targets, false);
-  warn_of_shared_images(groups);
+  warn_of_shared_images(options, data);
   batches_per_epoch(data.train, options.schedule);
 
   const auto& manifest = groups[0].readers.front()->manifest();

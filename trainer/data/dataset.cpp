@@ -81,6 +81,12 @@ const FeatureStoreReader& Dataset::place_of(int64_t sample, int64_t view, int64_
   return *readers_[static_cast<size_t>(entry.store)];
 }
 
+Sha256Digest Dataset::image_digest(int64_t sample) const {
+  int64_t row = 0;
+  const auto& reader = place_of(sample, 0, &row);
+  return reader.image_digest(row);
+}
+
 void Dataset::read(int64_t sample, int64_t view, std::span<const int64_t> maps, void* destination,
                    std::vector<char>& buffer) const {
   int64_t row = 0;

@@ -40,6 +40,8 @@ class Dataset {
   const std::vector<int32_t>& labels(int64_t target) const {
     return labels_[static_cast<size_t>(target)];
   }
+  // Of the image file that a sample was made from.
+  Sha256Digest image_digest(int64_t sample) const;
   int64_t targets() const { return static_cast<int64_t>(labels_.size()); }
   // Of the first store; layers, tokens and dim are the same in all of them.
   const Manifest& manifest() const { return readers_.front()->manifest(); }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <unordered_map>
 
 #include "trainer/data/sampler.h"
 
@@ -13,21 +14,30 @@ constexpr uint64_t kSplitStream = 0x73706c6974;  // apart from the epochs' strea
 
 }  // namespace
 
-Split stratified_split(const std::vector<int32_t>& labels, double fraction, uint64_t seed) {
-  std::map<int32_t, std::vector<int64_t>> by_class;
-  for (size_t i = 0; i < labels.size(); ++i) by_class[labels[i]].push_back(static_cast<int64_t>(i));
+Split stratified_split(const std::vector<int32_t>& labels, const std::vector<int64_t>& images,
+                       double fraction, uint64_t seed) {
+  std::unordered_map<int64_t, std::vector<int64_t>> samples_of;
+  std::map<int32_t, std::vector<int64_t>> by_class;  // images
+  for (size_t i = 0; i < labels.size(); ++i) {
+    auto& samples = samples_of[images[i]];
+    if (samples.empty()) by_class[labels[i]].push_back(images[i]);
+    samples.push_back(static_cast<int64_t>(i));
+  }
 
   RandomStream random(mix_seed(seed, kSplitStream));
   Split split;
   double owed = 0;  // fractions carry over, so that small classes add up to the whole
-  for (auto& [label, samples] : by_class) {
-    shuffle(samples, random);
-    owed += fraction * static_cast<double>(samples.size());
-    const auto limit = static_cast<int64_t>(samples.size()) - 1;
+  for (auto& [label, members] : by_class) {
+    shuffle(members, random);
+    owed += fraction * static_cast<double>(members.size());
+    const auto limit = static_cast<int64_t>(members.size()) - 1;
     const int64_t count = std::clamp<int64_t>(std::llround(owed), 0, limit);
     owed -= static_cast<double>(count);
-    split.val.insert(split.val.end(), samples.begin(), samples.begin() + count);
-    split.train.insert(split.train.end(), samples.begin() + count, samples.end());
+    for (size_t i = 0; i < members.size(); ++i) {
+      auto& side = static_cast<int64_t>(i) < count ? split.val : split.train;
+      const auto& samples = samples_of[members[i]];
+      side.insert(side.end(), samples.begin(), samples.end());
+    }
   }
   std::sort(split.train.begin(), split.train.end());
   std::sort(split.val.begin(), split.val.end());

@@ -10,8 +10,12 @@ struct Split {
   std::vector<int64_t> val;
 };
 
-// Puts `fraction` of each class of `labels` ([samples], -1 = unlabelled, a class of its own) into
-// val, drawn with `seed`. A class keeps at least one training sample.
-Split stratified_split(const std::vector<int32_t>& labels, double fraction, uint64_t seed);
+// Puts `fraction` of each class's images into val, drawn with `seed`. Samples of one image stay on
+// one side, whatever they are called, or validation would see what was trained on; their class is
+// that of the first. A class keeps at least one of its images in train.
+//   labels [samples], -1 = unlabelled, a class of its own
+//   images [samples], equal where samples show the same image
+Split stratified_split(const std::vector<int32_t>& labels, const std::vector<int64_t>& images,
+                       double fraction, uint64_t seed);
 
 }  // namespace last
