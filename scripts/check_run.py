@@ -43,11 +43,12 @@ def accuracy(predictions):
 
 def choose(searched, settings):
     """(networks of the best setting, settings compared) of one target and method; (None, n) where nothing decides."""
-    groups = [g for _, g in searched.groupby(settings, dropna=False, sort=False) if (g.status == "ok").all()]
-    if len(groups) > 1 and any(g.val_accuracy.isna().any() for g in groups):
-        return None, len(groups)
-    groups.sort(key=lambda g: (-g.val_accuracy.mean(), g.parameters.min(), g.network.min()))
-    return (groups[0] if groups else None), len(groups)
+    compared = [g for _, g in searched.groupby(settings, dropna=False, sort=False) if g.status.isin(["ok", "stopped"]).all()]
+    whole = [g for g in compared if (g.status == "ok").all()]
+    if len(whole) > 1 and any(g.val_accuracy.isna().any() for g in whole):
+        return None, len(compared)
+    whole.sort(key=lambda g: (-g.val_accuracy.mean(), g.parameters.min(), g.network.min()))
+    return (whole[0] if whole else None), len(compared)
 
 
 def spread(values):
@@ -125,7 +126,10 @@ def main():
         raise SystemExit(__doc__)
     check = Check()
     for name in sys.argv[1:]:
-        check_run(pathlib.Path(name), check)
+        try:
+            check_run(pathlib.Path(name), check)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise SystemExit(f"{error.filename}: {error.strerror}; is {name} a finished run?") from None
     for line in check.wrong:
         print(line, file=sys.stderr)
     print(f"{check.compared} numbers and choices compared, {len(check.wrong)} differ")

@@ -50,6 +50,20 @@ def test_other_runs(tiny, tmp_path, options):
     assert set(said.data) == {"test" if "test" in options["data"] else "val"}
 
 
+def test_halving_with_retraining_and_an_ensemble(tiny, tmp_path):
+    run = tmp_path / "run"
+    train(tiny, run, "--method", "last,linear", "--learning-rate", "1e-3,3e-3,1e-2,3e-2", "--epochs", "8", "--search",
+          "halving", "--retrain", "train+val", "--retrain-seeds", "0,1", "--ensemble", "3", "--target", "corner")
+    assert (pandas.read_csv(run / "networks.csv").status == "stopped").any()
+    text = check(run).stdout
+    assert "corner, last: val, of 4; " in text and "corner, ensemble: test" in text
+
+
+def test_a_directory_without_a_run_is_named(tmp_path):
+    message = check(tmp_path, status=1).stderr
+    assert str(tmp_path / "networks.csv") in message and "Traceback" not in message
+
+
 def test_the_report_shows_the_same_table(run):
     """Networks that were retrained for the ensemble alone count as nobody's seeds."""
     result = subprocess.run([str(tool("trainer")), "report", "--run", str(run)], capture_output=True, text=True, check=True)

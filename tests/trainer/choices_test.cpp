@@ -130,12 +130,22 @@ TEST(Choices, WithoutSelectionValidationAccuraciesPlayNoPart) {
   EXPECT_EQ(all_settings(rows)[2].size(), 2u);
 }
 
-TEST(Choices, AStoppedSettingIsNoCandidate) {
-  const auto [chosen, warnings] = choose_per_method(
-      {row(0, Method::kLast, 1, 0, 99, NetworkStatus::kStopped), row(1, Method::kLast, 2, 0, 80)},
-      {"label"}, Selection::kVal);
-  ASSERT_EQ(chosen.size(), 1u);
-  EXPECT_EQ(chosen[0].choice.setting.learning_rate, 2);
+TEST(Choices, AStoppedSettingIsNotChosenButWasCompared) {
+  const auto stopped = row(0, Method::kLast, 1, 0, 99, NetworkStatus::kStopped);
+  const auto [chosen, warnings] =
+      choose_per_method({stopped, row(1, Method::kLast, 2, 0, 80), row(2, Method::kLast, 2, 1, 81),
+                         row(3, Method::kLast, 3, 0, 85, NetworkStatus::kStopped),
+                         row(4, Method::kLast, 3, 1, kUnmeasured, NetworkStatus::kDiverged),
+                         row(5, Method::kLinear, 1, 0, 60)},
+                        {"label"}, Selection::kVal);
+  ASSERT_EQ(chosen.size(), 2u);
+  EXPECT_EQ(chosen[1].choice.setting.learning_rate, 2);
+  EXPECT_EQ(chosen[1].basis(), "val, of 2");
+  EXPECT_EQ(chosen[1].rivals, 2);
+  EXPECT_EQ(chosen[0].basis(), "only one");
+  const auto none = choose_per_method({stopped}, {"label"}, Selection::kVal);
+  ASSERT_EQ(none.warnings.size(), 1u);
+  EXPECT_NE(none.warnings[0].find("stopped"), std::string::npos);
 }
 
 TEST(Choices, TheRepresentativeIsTheLowestSeedThatEndedWell) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <optional>
 
@@ -12,23 +13,25 @@ namespace {
 
 bool ended_well(const NetworkRow& row) { return row.progress.status == NetworkStatus::kOk; }
 
-// The rows of one target and method without settings that lost a seed.
-std::vector<NetworkRow> candidates_of(const std::vector<NetworkRow>& rows, int64_t target,
-                                      Method method) {
-  std::vector<NetworkRow> candidates;
+bool diverged(const NetworkRow& row) { return row.progress.status == NetworkStatus::kDiverged; }
+
+// The rows of one target and method, of settings whose networks are all as asked for.
+std::vector<NetworkRow> rows_of(const std::vector<NetworkRow>& rows, int64_t target, Method method,
+                                const std::function<bool(const NetworkRow&)>& accepted) {
+  std::vector<NetworkRow> found;
   for (const auto& row : rows) {
     if (row.setting.target != target || row.setting.network.method != method) continue;
     const bool whole = std::all_of(rows.begin(), rows.end(), [&](const NetworkRow& other) {
-      return ended_well(other) || !same_but_for_seed(other.setting, row.setting);
+      return accepted(other) || !same_but_for_seed(other.setting, row.setting);
     });
-    if (whole) candidates.push_back(row);
+    if (whole) found.push_back(row);
   }
-  return candidates;
+  return found;
 }
 
 // Why there is nothing to choose from these candidates; empty where there is.
 std::string problem_of(const std::vector<NetworkRow>& candidates, Selection select) {
-  if (candidates.empty()) return "every setting has a network that diverged";
+  if (candidates.empty()) return "every setting was stopped or has a network that diverged";
   const bool validated =
       std::none_of(candidates.begin(), candidates.end(),
                    [](const NetworkRow& row) { return std::isnan(row.progress.val_accuracy); });
@@ -48,15 +51,23 @@ std::string problem_of(const std::vector<NetworkRow>& candidates, Selection sele
 }
 
 int64_t count_settings(const std::vector<NetworkRow>& rows) {
-  return static_cast<int64_t>(all_settings(rows).size());
+  int64_t count = 0;
+  for (auto row = rows.begin(); row != rows.end(); ++row) {
+    count += std::none_of(rows.begin(), row, [&](const NetworkRow& earlier) {
+      return same_but_for_seed(earlier.setting, row->setting);
+    });
+  }
+  return count;
 }
 
-TargetChoice choose(const std::vector<NetworkRow>& rows, int64_t target, Selection select) {
+// `compared`: settings that the choice was made from, those that were stopped included.
+TargetChoice choose(const std::vector<NetworkRow>& rows, int64_t target, Selection select,
+                    int64_t compared) {
   std::vector<Candidate> candidates;
   for (const auto& row : rows) {
     candidates.push_back({row.setting, row.progress.val_accuracy, row.parameters});
   }
-  TargetChoice chosen{target, *choose_best(candidates), {}, {}, count_settings(rows), 0};
+  TargetChoice chosen{target, *choose_best(candidates), {}, {}, compared, 0};
   if (select == Selection::kLast) {
     chosen.choice.mean_val_accuracy = std::numeric_limits<double>::quiet_NaN();
   }
@@ -97,11 +108,12 @@ Choices choose_per_method(const std::vector<NetworkRow>& rows,
         return row.setting.target == target && row.setting.network.method == method;
       });
       if (!trained) continue;
-      const auto candidates = candidates_of(rows, target, method);
-      settings += count_settings(candidates);
+      const auto candidates = rows_of(rows, target, method, ended_well);
+      const int64_t compared = count_settings(rows_of(rows, target, method, std::not_fn(diverged)));
+      settings += compared;
       const std::string problem = problem_of(candidates, select);
       if (problem.empty()) {
-        choices.chosen.push_back(choose(candidates, target, select));
+        choices.chosen.push_back(choose(candidates, target, select, compared));
       } else {
         choices.warnings.push_back(concat("target \"", targets[t], "\", method ", to_string(method),
                                           ": nothing is chosen: ", problem));

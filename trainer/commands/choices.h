@@ -16,8 +16,9 @@ struct TargetChoice {
   Choice choice;
   std::vector<NetworkRow> rows;      // its networks, all seeds; after retraining the retrained ones
   std::vector<NetworkRow> searched;  // its networks in the search
-  int64_t candidates =
-      1;               // settings of this target and method that lost no network, itself included
+  // Settings of this target and method that validation compared: those without a diverged network,
+  // itself and those that halving stopped included.
+  int64_t candidates = 1;
   int64_t rivals = 0;  // the target's other such settings, of all methods
 
   bool by_val() const;
@@ -34,7 +35,7 @@ struct Choices {
 };
 
 // The best setting of each target and method by mean validation accuracy over its seeds. A setting
-// with a diverged or stopped seed is no candidate: its mean would be that of the survivors. Without
+// with a diverged or stopped seed is not chosen: its mean would be that of the survivors. Without
 // selection (kLast) or validation only a single setting is chosen. Test accuracies play no part.
 Choices choose_per_method(const std::vector<NetworkRow>& rows,
                           const std::vector<std::string>& targets, Selection select);
