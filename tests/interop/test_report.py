@@ -176,7 +176,9 @@ def test_tables_on_standard_output(tmp_path):
     accuracy = f"{retrained.test_accuracy.mean():.2f} +- {retrained.test_accuracy.std():.2f}"
     chosen, ranking = text.split("Ranking")
     assert accuracy in chosen and "train+val" in chosen
-    assert "10 of " in ranking and "networks per minute" in ranking and "1.2 GiB" in ranking
+    assert "10 of " in ranking and "1.2 GiB" in ranking
+    rate = float(re.search(r"([\d.]+) networks per minute", ranking).group(1))
+    assert rate == pytest.approx(60 * len(table) / table.seconds.sum(), abs=0.05)
     page = Page(run / "report.html")
     best = page.data["runs"][0]["answers"][0]["lines"][0]
     assert best["networks"] == list(retrained.network) and best["val"] == []
@@ -187,6 +189,14 @@ def test_tables_on_standard_output(tmp_path):
         .groupby(["rank", "gap", "pool", "learning_rate", "head_learning_rate_scale",
                   "weight_decay"]).val_accuracy.mean().max())
     assert page.text["pre"].strip() == text.strip()
+
+
+@pytest.mark.parametrize("seconds, rate", [(90, "0.67"), (1800, "0.033")])
+def test_the_rate_of_slow_networks(tmp_path, seconds, rate):
+    run = make_run(tmp_path / "run", networks=6, epochs=2, images=20)
+    table = pandas.read_csv(run / "networks.csv", dtype=str).assign(seconds=seconds)
+    table.to_csv(run / "networks.csv", index=False)
+    assert f", {rate} networks per minute" in report("--run", run, "--quiet").stdout
 
 
 def test_ensembles(tmp_path):

@@ -136,6 +136,11 @@ std::vector<SummaryLine> ranking_of(const RunRecord& run, int64_t target) {
   return lines;
 }
 
+// One decimal, or two digits where that would be little or nothing.
+std::string rate_text(double rate) {
+  return fixed(rate, rate < 1 ? 1 - static_cast<int>(std::floor(std::log10(rate))) : 1);
+}
+
 std::string cost_text(const RunRecord& run) {
   double seconds = 0;
   for (const auto& row : run.rows) seconds += row.progress.seconds;
@@ -143,7 +148,7 @@ std::string cost_text(const RunRecord& run) {
       concat("\nCost: ", run.rows.size(), run.rows.size() == 1 ? " network, " : " networks, ",
              format_duration(seconds), " of training");
   if (seconds > 0) {
-    text += concat(", ", static_cast<int64_t>(60 * static_cast<double>(run.rows.size()) / seconds),
+    text += concat(", ", rate_text(60 * static_cast<double>(run.rows.size()) / seconds),
                    " networks per minute");
   }
   if (run.cost.is_object()) {

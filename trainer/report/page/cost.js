@@ -11,7 +11,7 @@ function costSection() {
     {name: 'run', value: (r) => r.run.name, wide: true},
     {name: 'networks', number: true, value: (r) => r.run.networks.length},
     {name: 'training', number: true, value: (r) => r.seconds, text: (r) => duration(r.seconds)},
-    {name: 'networks per minute', number: true, value: (r) => r.perMinute, text: (r) => fixed(r.perMinute, 1)},
+    {name: 'networks per minute', number: true, value: (r) => r.perMinute, text: (r) => (r.perMinute && r.perMinute < 1 ? r.perMinute.toPrecision(2) : fixed(r.perMinute, 1))},
     {name: 'wall time in all', number: true, value: (r) => r.wall, text: (r) => duration(r.wall)},
     {name: 'peak memory', number: true, value: (r) => r.run.cost && r.run.cost.peak_memory_bytes, text: (r) => (r.run.cost ? bytes(r.run.cost.peak_memory_bytes) : '–')},
     {name: 'on', value: (r) => r.run.machine, wide: true},
