@@ -110,6 +110,24 @@ def test_a_log_file_gets_a_line_every_few_seconds(endless):
     assert process.returncode == 4 and "run the same command again" in rest
 
 
+def seconds_of(text):
+    hours, minutes, seconds = re.fullmatch(r"(?:(\d+) h )?(?:(\d+) min ?)?(?:([\d.]+) s)?", text).groups()
+    return 3600 * int(hours or 0) + 60 * int(minutes or 0) + float(seconds or 0)
+
+
+@pytest.mark.parametrize("search, part", [("grid", 1), ("halving", 0.12 + 0.33 / 3 + 0.55 / 9)])
+def test_the_remaining_time_knows_what_will_stop(endless, search, part):
+    process = subprocess.Popen([*endless, "--search", search], stderr=subprocess.PIPE, text=True)
+    for line in process.stderr:
+        shown = re.search(r"([\d.]+) steps/s, (.*) left", line)
+        if shown:
+            break
+    process.send_signal(signal.SIGINT)
+    process.communicate()
+    all_steps = 1000000 * (96 // 16)
+    assert float(shown[1]) * seconds_of(shown[2]) == pytest.approx(part * all_steps, rel=0.02)
+
+
 def test_quiet_shows_nothing(endless):
     short = ["3" if word == "1000000" else word for word in endless]
     terminal = Terminal([*short, "--quiet"])

@@ -49,6 +49,10 @@ TEST(HalvingRungs, AscendInsideTheTrainingAndSaveTime) {
 TEST(HalvingCost, CountsWhatIsTrained) {
   EXPECT_DOUBLE_EQ(halving_cost({}, 10), 1);
   EXPECT_DOUBLE_EQ(halving_cost({{2, 0.5}, {6, 0.25}}, 10), 0.2 + 0.5 * 0.4 + 0.125 * 0.4);
+  EXPECT_DOUBLE_EQ(halving_work({{2, 0.5}, {6, 0.25}}, 1.5), 1.5);
+  EXPECT_DOUBLE_EQ(halving_work({{2, 0.5}, {6, 0.25}}, 2), 2);
+  EXPECT_DOUBLE_EQ(halving_work({{2, 0.5}, {6, 0.25}}, 4), 2 + 0.5 * 2);
+  EXPECT_DOUBLE_EQ(halving_work({{2, 0.5}, {6, 0.25}}, 6.5), 2 + 0.5 * 4 + 0.125 * 0.5);
 }
 
 TEST(GoingOn, KeepsTheBestRoundedUpAndAtLeastOne) {

@@ -27,7 +27,7 @@ StageKeeper::StageKeeper(std::string checkpoint, std::vector<Bank>& banks, Metri
       log_(log),
       batches_(batches),
       schedule_(schedule),
-      view_(label, banks, data.target_names(), batches, schedule.epochs, start),
+      view_(label, banks, data, batches, schedule.epochs, stopper.rungs(), start),
       saved_(Clock::now()),
       seconds_between_saves_(seconds_between_saves),
       seconds_to_next_save_(seconds_between_saves) {}

@@ -11,7 +11,7 @@
 #include "common/error.h"
 #include "trainer/report/number_text.h"
 #include "trainer/report/summary.h"
-#include "trainer/sweep/selection.h"
+#include "trainer/training/candidates.h"
 
 namespace last {
 namespace {
@@ -40,18 +40,19 @@ std::string rate_text(double rate) { return fixed(rate, rate < 10 ? 2 : 0); }
 
 }  // namespace
 
-TrainingView::TrainingView(std::string stage, const std::vector<Bank>& banks,
-                           std::vector<std::string> targets, int64_t steps, int64_t epochs,
+TrainingView::TrainingView(std::string stage, const std::vector<Bank>& banks, const RunData& data,
+                           int64_t steps, int64_t epochs, std::vector<Rung> rungs,
                            const StagePosition& start)
     : stage_(std::move(stage)),
       banks_(banks),
-      targets_(std::move(targets)),
+      data_(data),
       steps_per_epoch_(steps),
       epochs_(epochs),
+      rungs_(std::move(rungs)),
       position_(start),
       first_step_(this->steps(start)),
       all_networks_(count_networks(banks)),
-      best_(targets_.size()),
+      best_(data.targets.size()),
       terminal_(is_live_terminal()),
       start_(Clock::now()),
       shown_(start_) {
@@ -63,20 +64,15 @@ int64_t TrainingView::steps(const StagePosition& position) const {
   return position.epoch * steps_per_epoch_ + position.batch;
 }
 
+double TrainingView::work(int64_t steps) const {
+  return halving_work(rungs_, static_cast<double>(steps) / static_cast<double>(steps_per_epoch_));
+}
+
 void TrainingView::find_best() {
-  std::vector<std::vector<Candidate>> candidates(targets_.size());
-  for (const auto& bank : banks_) {
-    for (size_t k = 0; k < bank.settings().size(); ++k) {
-      const auto& setting = bank.settings()[k];
-      const double accuracy = bank.progress()[k].val_accuracy;
-      if (!std::isnan(accuracy)) {
-        candidates[static_cast<size_t>(setting.target)].push_back({setting, accuracy, 0});
-      }
-    }
-  }
-  for (size_t t = 0; t < targets_.size(); ++t) {
-    const auto choice = choose_best(candidates[t]);
-    if (!choice) continue;
+  const auto choices = best_so_far(banks_, data_.targets, data_.backbone);
+  for (size_t t = 0; t < choices.size(); ++t) {
+    const auto& choice = choices[t];
+    if (!choice) continue;  // not every epoch is validated: the last best stands
     const auto seeds = choice->members.size();
     best_[t] = {concat("val ", fixed(choice->mean_val_accuracy, 2), " %"),
                 concat("network ", choice->setting.index, ": ", describe(choice->setting),
@@ -98,9 +94,9 @@ std::optional<TrainingView::Rate> TrainingView::rate() const {
   const double elapsed = seconds_since(time);
   const auto steps_now = static_cast<double>(steps(position_) - done);
   if (elapsed <= 0 || steps_now <= 0) return std::nullopt;
-  const double per_second = steps_now / elapsed;
-  const auto left = static_cast<double>(epochs_ * steps_per_epoch_ - steps(position_));
-  return Rate{per_second, left / per_second};
+  const double work_now = work(steps(position_));
+  const double work_left = work(epochs_ * steps_per_epoch_) - work_now;
+  return Rate{steps_now / elapsed, elapsed * work_left / (work_now - work(done))};
 }
 
 std::string TrainingView::networks() const {
@@ -135,9 +131,10 @@ std::vector<std::string> TrainingView::block() const {
   const std::string now = speed();
   std::vector<std::string> lines = {head, "  " + networks() + (now.empty() ? "" : ", " + now)};
   size_t width = 0;
-  for (const auto& target : targets_) width = std::max(width, target.size());
-  for (size_t t = 0; t < targets_.size(); ++t) {
-    const std::string name = "  " + targets_[t] + std::string(width - targets_[t].size(), ' ');
+  const auto targets = data_.target_names();
+  for (const auto& target : targets) width = std::max(width, target.size());
+  for (size_t t = 0; t < targets.size(); ++t) {
+    const std::string name = "  " + targets[t] + std::string(width - targets[t].size(), ' ');
     if (!best_[t].value.empty()) {
       lines.push_back(name + "  best " + best_[t].value + "  " + best_[t].setting);
     }
@@ -151,10 +148,10 @@ std::string TrainingView::one_line() const {
   const std::string now = speed();
   if (!now.empty()) text += ", " + now;
   size_t shown = 0;
-  for (size_t t = 0; t < targets_.size(); ++t) {
+  for (size_t t = 0; t < best_.size(); ++t) {
     if (best_[t].value.empty()) continue;
     if (++shown > kTargetsInLine) return text + ", ..";
-    text += ", " + targets_[t] + " best " + best_[t].value;
+    text += ", " + data_.targets[t].name + " best " + best_[t].value;
   }
   return text;
 }

@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "trainer/commands/run_data.h"
+#include "trainer/sweep/halving.h"
 #include "trainer/training/bank.h"
 #include "trainer/training/stage.h"
 
@@ -19,10 +21,10 @@ namespace last {
 class TrainingView {
  public:
   // What it refers to must outlive it.
-  //   stage: "search"; targets: names by Setting::target; steps: per epoch; start: where the stage
-  //   goes on
-  TrainingView(std::string stage, const std::vector<Bank>& banks, std::vector<std::string> targets,
-               int64_t steps, int64_t epochs, const StagePosition& start);
+  //   stage: "search"; steps: per epoch; rungs: at which networks stop; start: where the stage goes
+  //   on
+  TrainingView(std::string stage, const std::vector<Bank>& banks, const RunData& data,
+               int64_t steps, int64_t epochs, std::vector<Rung> rungs, const StagePosition& start);
 
   void on_step(const StagePosition& position);
   // After an epoch: looks at what was measured.
@@ -38,6 +40,8 @@ class TrainingView {
   };
 
   int64_t steps(const StagePosition& position) const;
+  // Of the first so many steps, in epochs of all networks: those that have stopped cost nothing.
+  double work(int64_t steps) const;
   void find_best();
   void note_rate();
   std::optional<Rate> rate() const;
@@ -49,9 +53,10 @@ class TrainingView {
 
   std::string stage_;
   const std::vector<Bank>& banks_;
-  std::vector<std::string> targets_;
+  const RunData& data_;
   int64_t steps_per_epoch_;
   int64_t epochs_;
+  std::vector<Rung> rungs_;
   StagePosition position_;
   int64_t first_step_;
   int64_t all_networks_;
@@ -64,7 +69,7 @@ class TrainingView {
   bool terminal_;
   std::chrono::steady_clock::time_point start_;
   std::chrono::steady_clock::time_point shown_;
-  // Steps done at times of late: the rate changes when networks stop.
+  // Steps done at times of late.
   std::deque<std::pair<std::chrono::steady_clock::time_point, int64_t>> recent_;
 };
 

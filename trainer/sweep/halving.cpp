@@ -34,16 +34,23 @@ std::vector<Rung> halving_rungs(int64_t epochs, int64_t warmup_epochs) {
   return rungs;
 }
 
-double halving_cost(const std::vector<Rung>& rungs, int64_t epochs) {
-  double cost = 0;
+double halving_work(const std::vector<Rung>& rungs, double epochs) {
+  double work = 0;
   double part = 1;
-  int64_t from = 0;
+  double from = 0;
   for (const auto& rung : rungs) {
-    cost += part * static_cast<double>(rung.epoch - from);
+    const auto to = static_cast<double>(rung.epoch);
+    if (to >= epochs) break;
+    work += part * (to - from);
     part *= rung.keep;
-    from = rung.epoch;
+    from = to;
   }
-  return (cost + part * static_cast<double>(epochs - from)) / static_cast<double>(epochs);
+  return work + part * (epochs - from);
+}
+
+double halving_cost(const std::vector<Rung>& rungs, int64_t epochs) {
+  const auto all = static_cast<double>(epochs);
+  return halving_work(rungs, all) / all;
 }
 
 std::vector<int64_t> going_on(const std::vector<Candidate>& candidates, double keep) {

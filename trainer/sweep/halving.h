@@ -18,7 +18,10 @@ struct Rung {
 // ascending and after the warm-up; none where it is too short for any.
 std::vector<Rung> halving_rungs(int64_t epochs, int64_t warmup_epochs);
 
-// Part of the full grid's epochs that is trained with these rungs, for many settings.
+// What training up to `epochs` finished epochs costs (fractions of one included), in epochs of the
+// full grid, for many settings.
+double halving_work(const std::vector<Rung>& rungs, double epochs);
+// Part of the full grid's epochs that is trained with these rungs.
 double halving_cost(const std::vector<Rung>& rungs, int64_t epochs);
 
 // Which candidates go on at a rung: of each target and method the best settings by mean validation

@@ -6,29 +6,10 @@
 
 #include "common/error.h"
 #include "common/io/json_integer.h"
+#include "trainer/training/candidates.h"
 #include "trainer/training/progress_json.h"
 
 namespace last {
-namespace {
-
-// What selection may look at of every network under way.
-std::vector<Candidate> candidates_of(const std::vector<Bank>& banks,
-                                     const std::vector<Target>& targets,
-                                     const BackboneInfo& backbone) {
-  std::vector<Candidate> candidates;
-  for (const auto& bank : banks) {
-    for (size_t k = 0; k < bank.settings().size(); ++k) {
-      const auto& setting = bank.settings()[k];
-      const int64_t classes = targets[static_cast<size_t>(setting.target)].classes;
-      candidates.push_back({setting, bank.progress()[k].val_accuracy,
-                            count_parameters(setting.network, backbone, classes)});
-    }
-  }
-  return candidates;
-}
-
-}  // namespace
-
 bool Stopper::due(int64_t epoch) const {
   return std::any_of(rungs_.begin(), rungs_.end(),
                      [&](const Rung& rung) { return rung.epoch == epoch; });

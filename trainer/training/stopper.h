@@ -24,6 +24,7 @@ class Stopper {
  public:
   explicit Stopper(std::vector<Rung> rungs) : rungs_(std::move(rungs)) {}
 
+  const std::vector<Rung>& rungs() const { return rungs_; }
   // Whether a rung follows this many finished epochs: validation accuracies are needed then.
   bool due(int64_t epoch) const;
   // Takes the networks that stop after `epoch` finished epochs out of their banks, and out of the
