@@ -8,9 +8,13 @@ import time
 
 import pandas
 import pytest
+from tensorboard import context
+from tensorboard.backend.event_processing import data_provider, plugin_event_multiplexer
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
-from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
+from tensorboard.plugins import base_plugin
+from tensorboard.plugins.hparams import (api_pb2, backend_context, list_session_groups,
+                                         plugin_data_pb2)
 
 from paths import tool
 
@@ -105,6 +109,31 @@ def test_the_hparams_tab_has_every_option_of_the_grid(run):
         groups.setdefault(data["session_start_info"].group_name, []).append(row.seed)
     # Seeds of a setting are one group; what was retrained is another.
     assert sorted(groups.values()) == [[0, 1]] * 4 + [[3]] * 2
+
+
+def test_the_plugin_itself_finds_settings_and_accuracies(run):
+    """What the HParams tab asks TensorBoard for: groups of seeds, their options and last values."""
+    files = plugin_event_multiplexer.EventMultiplexer().AddRunsFromDirectory(str(run / "tensorboard"))
+    files.Reload()
+    provider = data_provider.MultiplexerDataProvider(files, str(run))
+    backend = backend_context.Context(base_plugin.TBContext(data_provider=provider))
+    request = api_pb2.ListSessionGroupsRequest(slice_size=100, include_metrics=True, allowed_statuses=[
+        api_pb2.STATUS_SUCCESS, api_pb2.STATUS_FAILURE])
+    request.col_params.add(hparam="learning_rate")
+    request.col_params.add(metric=api_pb2.MetricName(tag="test/accuracy"))
+    handler = list_session_groups.Handler(context.RequestContext(), backend, "", request)
+    table = pandas.read_csv(run / "networks.csv")
+    found = {}
+    for group in handler.run().session_groups:
+        networks = [int(session.name.removeprefix("network-")) for session in group.sessions]
+        rows = table[table.network.isin(networks)]
+        assert set(rows.learning_rate) == {group.hparams["learning_rate"].number_value}
+        assert set(rows.stage) == {group.hparams["stage"].string_value}
+        accuracy = [metric.value for metric in group.metric_values if metric.name.tag == "test/accuracy"]
+        tested = rows.test_accuracy.dropna()
+        assert accuracy == ([pytest.approx(tested.mean(), rel=1e-6)] if len(tested) else [])
+        found[tuple(sorted(rows.seed))] = found.get(tuple(sorted(rows.seed)), 0) + 1
+    assert found == {(0, 1): 4, (3,): 2}
 
 
 def test_a_resumed_run_has_no_point_twice(tiny, tmp_path):
