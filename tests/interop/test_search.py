@@ -175,6 +175,7 @@ def test_select_last_chooses_nothing(tiny, tmp_path):
 ])
 def test_selections_that_cannot_be_meant(tiny, tmp_path, options, data, part):
     assert part in failing(command(tiny, tmp_path / "run", *options, data=data), 2)
+    assert not (tmp_path / "run").exists()
 
 
 def presets_in_help():

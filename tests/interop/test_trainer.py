@@ -215,18 +215,24 @@ def test_stores_of_different_features_are_refused(tiny, tmp_path):
 
 
 def test_a_diverged_retrained_network_does_not_lose_the_run(tiny, tmp_path):
-    run = tmp_path / "run"
-    # The rate is so high that some seeds survive the search and others do not.
-    for rate in ("30", "100", "300"):
+    partly = 0  # targets of which some seeds diverged when trained again, and some did not
+    for rate in ("23", "25", "27", "31"):  # so high that it depends on the seed
+        run = tmp_path / rate
         result = subprocess.run(
-            command(tiny, run / rate, "--target", "corner", "--learning-rate", f"1e-3,{rate}",
-                    "--retrain", "train+val", "--retrain-seeds", "2,0,1"),
-            capture_output=True, text=True, check=False)
-        assert result.returncode == 0, result.stderr
-        table = pandas.read_csv(run / rate / "networks.csv")
-        retrained = table[(table.stage == "retrain") & (table.status == "ok")]
-        training = description(run / rate / "best.corner.safetensors")["training"]
-        assert training["seed"] == retrained.seed.min()
+            command(tiny, run, "--learning-rate", rate, "--precision", "fp32", "--retrain", "train+val",
+                    "--retrain-seeds", "9,0,1,2,3,4,5,6,7,8"), capture_output=True, text=True, check=False)
+        table = pandas.read_csv(run / "networks.csv")
+        assert result.returncode == (0 if (table.status == "ok").any() else 1), result.stderr
+        for target, rows in table[table.stage == "retrain"].groupby("target"):
+            ok = rows[rows.status == "ok"]
+            if 0 < len(ok) < len(rows):
+                partly += 1
+                assert description(run / f"best.{target}.safetensors")["training"]["seed"] == ok.seed.min()
+                assert ok.test_accuracy.notna().all()
+                mean = f"{ok.test_accuracy.mean():.2f}"
+                line = [line for line in result.stdout.splitlines() if line.startswith(target)]
+                assert len(line) == 1 and f" {mean}" in line[0] and f"  {len(ok)}  " in line[0]
+    assert partly > 0
 
 
 def test_every_network_diverged(tiny, tmp_path):

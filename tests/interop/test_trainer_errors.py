@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 import subprocess
+import time
 
 import pytest
 
@@ -13,7 +14,9 @@ from trainer_runs import command, failing, train
 SINGLE = {"--epochs": "4,8", "--batch-size": "8,16", "--warmup-epochs": "1,2", "--data-seed": "0,1",
           "--val-fraction": "0.1,0.2", "--threads": "1,2", "--memory": "1G,2G",
           "--time-limit": "1h,2h", "--precision": "fp32,bf16", "--device": "cpu,cuda",
-          "--retrain": "none,train+val", "--part": "0/2,1/2"}
+          "--retrain": "none,train+val", "--part": "0/2,1/2", "--ensemble": "2,4",
+          "--search": "grid,random:3", "--select": "val,last", "--preset": "quick,vtab",
+          "--checkpoint-every": "10s,20s"}
 
 
 def snapshot(run):
@@ -101,6 +104,27 @@ def test_a_damaged_checkpoint_is_named_and_kept(tiny, tmp_path, damage):
     before = snapshot(run)
     message = failing(command(tiny, run, "--epochs", "100000"), 1)
     assert "search.safetensors" in message
+    assert snapshot(run) == before
+
+
+def test_a_damaged_checkpoint_of_the_retraining_is_named_and_kept(tiny, tmp_path):
+    options = ["--target", "corner", "--retrain", "train+val", "--checkpoint-every", "0.01s"]
+    for epochs in ("400", "1600", "6400"):  # a fast machine may be done with fewer
+        run = tmp_path / epochs
+        again = command(tiny, run, "--epochs", epochs, *options)
+        checkpoint = run / "checkpoints" / "retrain.safetensors"
+        process = subprocess.Popen(again, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while process.poll() is None and not checkpoint.exists():
+            time.sleep(0.002)
+        process.terminate()
+        if process.wait() == 4:
+            break
+    else:
+        raise AssertionError("the retraining was never interrupted")
+    whole = checkpoint.read_bytes()
+    checkpoint.write_bytes(whole[:-40] + bytes([whole[-40] ^ 0x55]) + whole[-39:])
+    before = snapshot(run)
+    assert "retrain.safetensors" in failing(again, 1)
     assert snapshot(run) == before
 
 
