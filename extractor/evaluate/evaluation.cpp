@@ -80,7 +80,8 @@ class Pass {
     }
     Progress progress("evaluating", "images", images);
     out.write(Predictions::header(job_.top_k));
-    ImageLoader loader(job_.list, plan, std::move(batches), job_.loader);
+    const ImageFolders folders(job_.list);
+    ImageLoader loader(job_.list, folders, plan, std::move(batches), job_.loader);
     while (!loader.finished()) {
       check_interrupt(kNothingKept);
       const std::optional<ImageBatch> batch = loader.next(kPatience);

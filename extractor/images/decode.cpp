@@ -1,8 +1,5 @@
 #include "extractor/images/decode.h"
 
-#include <filesystem>
-#include <fstream>
-
 #include <opencv2/core/utils/logger.hpp>
 #include <opencv2/imgcodecs.hpp>
 
@@ -48,27 +45,6 @@ cv::Mat decode_with_opencv(std::span<const uint8_t> bytes, ImageFormat format) {
 }
 
 }  // namespace
-
-std::vector<uint8_t> read_image_file(const std::string& path) {
-  namespace fs = std::filesystem;
-  std::error_code code;
-  const fs::file_status status = fs::status(path, code);
-  if (status.type() == fs::file_type::not_found) throw BadImage("no such file");
-  if (status.type() == fs::file_type::directory) throw BadImage("it is a folder");
-  if (code) throw BadImage(concat("not a readable file: ", code.message()));
-  // Opening a pipe waits for whoever writes into it, and a device may never end.
-  if (status.type() != fs::file_type::regular) throw BadImage("not a regular file");
-  const uint64_t size = fs::file_size(path, code);
-  if (code) throw BadImage(concat("not a readable file: ", code.message()));
-  if (size == 0) throw BadImage("the file is empty");
-  if (size > INT32_MAX) throw BadImage("the file is larger than 2 GB");
-  std::ifstream in(path, std::ios::binary);
-  std::vector<uint8_t> bytes(size);
-  if (!in.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(size))) {
-    throw BadImage("can't be read");
-  }
-  return bytes;
-}
 
 cv::Mat decode_image(std::span<const uint8_t> bytes, uint64_t max_pixels) {
   const ImageHeader header = read_image_header(bytes);

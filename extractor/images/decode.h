@@ -2,8 +2,6 @@
 
 #include <cstdint>
 #include <span>
-#include <string>
-#include <vector>
 
 #include <opencv2/core.hpp>
 
@@ -11,9 +9,6 @@ namespace last {
 
 // PIL refuses images of more pixels than this as decompression bombs.
 constexpr uint64_t kDefaultMaxPixels = 178'956'970;
-
-// The bytes of an image file. BadImage where it can't be read.
-std::vector<uint8_t> read_image_file(const std::string& path);
 
 // Decodes an image file as PIL's convert("RGB") does: EXIF orientation ignored, alpha dropped,
 // palettes resolved, CMYK converted, 16 bits scaled to 8. BadImage says why an image can't be used,

@@ -10,6 +10,7 @@ namespace last {
 class BadImages {
  public:
   void add(int64_t image, const std::string& id, const std::string& reason);
+  void remove(int64_t image) { entries_.erase(image); }
   int64_t count() const { return static_cast<int64_t>(entries_.size()); }
   // "a.jpg: no such file"; empty without any.
   std::string first() const;

@@ -12,8 +12,11 @@
 #include "common/error.h"
 #include "common/feature_store/reader.h"
 #include "common/feature_store/writer.h"
+#include "extractor/images/bad_image.h"
+#include "extractor/images/image_file.h"
 #include "extractor/pipeline/bad_images.h"
 #include "extractor/pipeline/image_digests.h"
+#include "extractor/pipeline/image_folders.h"
 #include "extractor/pipeline/reuse_copy.h"
 #include "extractor/pipeline/row_writer.h"
 
@@ -93,8 +96,8 @@ void note_bad_images(const Extraction& job, const ImageBatch& batch, BadImages& 
   }
 }
 
-void compute_rows(const Extraction& job, const Vit& vit, FeatureStoreWriter& store,
-                  BadImages& bad) {
+void compute_rows(const Extraction& job, const ImageFolders& folders, const Vit& vit,
+                  FeatureStoreWriter& store, BadImages& bad) {
   const Batches batches = job.reuse != nullptr ? gathered_batches(job.plan, store, job.batch_size)
                                                : missing_batches(job.plan, store);
   int64_t rows = 0;
@@ -104,7 +107,7 @@ void compute_rows(const Extraction& job, const Vit& vit, FeatureStoreWriter& sto
 
   // The loader goes first at the end: nothing waits for it any more.
   RowWriter writer(store, job.write_threads);
-  ImageLoader loader(job.list, job.plan, batches, job.loader);
+  ImageLoader loader(job.list, folders, job.plan, batches, job.loader);
   while (!loader.finished()) {
     if (interrupt_reason()) {
       writer.flush();
@@ -121,6 +124,34 @@ void compute_rows(const Extraction& job, const Vit& vit, FeatureStoreWriter& sto
   }
   writer.flush();
   progress.finish();
+}
+
+bool is_readable(const std::string& path) {
+  try {
+    read_image_file(path);
+    return true;
+  } catch (const BadImage&) {
+    return false;
+  }
+}
+
+// Images that couldn't be read, but can be now: their disk was away for a while, say. Their rows
+// become absent again. Returns how many these are.
+int64_t give_second_chance(const Extraction& job, FeatureStoreWriter& store, BadImages& bad) {
+  int64_t rows = 0, looked_at = -1;
+  bool readable = false;
+  for (int64_t row = 0; row < job.plan.rows() && !interrupt_reason(); ++row) {
+    if (store.state(row) != RowState::kBadImage) continue;
+    if (store.image_digest(row) != Sha256Digest{}) continue;  // it was read, and is no image
+    const int64_t image = job.plan.image_of(row);
+    if (image != looked_at) readable = is_readable(job.list.paths[static_cast<size_t>(image)]);
+    looked_at = image;
+    if (!readable) continue;
+    store.reset_row(row);
+    bad.remove(image);
+    ++rows;
+  }
+  return rows;
 }
 
 // A store doesn't say why an image was bad.
@@ -147,11 +178,17 @@ std::string hint_about(const ImageList& list) {
 }  // namespace
 
 ExtractionResult extract(const Extraction& job, const Vit& vit) {
+  const ImageFolders folders(job.list);
   FeatureStoreWriter store(job.path, job.manifest);
   if (store.resumed()) check_stored_rows(job, store);
   if (job.reuse != nullptr) copy_reusable_rows(job, store);
   BadImages bad;
-  compute_rows(job, vit, store, bad);
+  compute_rows(job, folders, vit, store, bad);
+  while (const int64_t rows = give_second_chance(job, store, bad)) {
+    log_info(concat("images that could not be read are readable now: ", rows, " rows follow"));
+    compute_rows(job, folders, vit, store, bad);
+  }
+  check_interrupt(kHowToGoOn);
   if (store.rows_stored() == 0) {
     fail("not one of ", bad.count(), " images can be read; the first: ", bad.first(),
          hint_about(job.list));

@@ -32,9 +32,10 @@ struct ExtractionResult {
 // decode -> forward -> store. Creates or resumes the store; batches with a missing row are computed
 // whole, so that the result doesn't depend on where an earlier run stopped. With `reuse`, rows of
 // images that are there are copied, and what is missing then is computed in batches of the same
-// size. Stored rows whose image
-// has changed since are an Error. Throws Interrupted after the batch in hand; an Error where not
-// one image is readable.
+// size. Stored rows whose image has changed since are an Error, and so is a folder of images that
+// vanishes meanwhile; the same call goes on from there. Images that couldn't be read are tried
+// again at the end. Throws Interrupted after the batch in hand; an Error where not one image is
+// readable.
 ExtractionResult extract(const Extraction& extraction, const Vit& vit);
 
 // Checks a finished store against what would be extracted now: configuration, list and images.

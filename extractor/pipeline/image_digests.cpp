@@ -8,7 +8,7 @@
 #include "common/error.h"
 #include "common/threads/thread_pool.h"
 #include "extractor/images/bad_image.h"
-#include "extractor/images/decode.h"
+#include "extractor/images/image_file.h"
 
 namespace last {
 namespace {
@@ -52,7 +52,13 @@ void check_image_digests(const ImageList& list, const RowPlan& plan, int threads
         if (!found->problem.empty()) {
           fail("\"", store, "\" is stale: the image \"", list.ids[image],
                "\" can't be read any more (", found->problem,
-               "); restore it, or delete the cache and extract again");
+               "); restore it and run the same command again, or delete the cache and extract "
+               "again");
+        }
+        if (*expected == Sha256Digest{}) {
+          fail("\"", store, "\" lacks the image \"", list.ids[image],
+               "\", which could not be read when its rows were due and can be now; to have "
+               "it as well, extract into another --cache, with --reuse of this one");
         }
         fail("\"", store, "\" is stale: the image \"", list.ids[image],
              "\" has changed since its features were stored; delete the cache and extract again");

@@ -11,6 +11,7 @@
 #include "common/error.h"
 #include "extractor/images/bad_image.h"
 #include "extractor/images/decode.h"
+#include "extractor/images/image_file.h"
 #include "extractor/pipeline/thumbnail.h"
 
 namespace last {
@@ -28,9 +29,9 @@ struct ImageLoader::Task {
   int64_t end = 0;
 };
 
-ImageLoader::ImageLoader(const ImageList& list, const RowPlan& plan,
+ImageLoader::ImageLoader(const ImageList& list, const ImageFolders& folders, const RowPlan& plan,
                          std::vector<std::vector<int64_t>> batches, const Options& options)
-    : list_(list), plan_(plan), batches_(std::move(batches)), options_(options) {
+    : list_(list), folders_(folders), plan_(plan), batches_(std::move(batches)), options_(options) {
   open_batches();
   try {
     for (int i = 0; i < std::max(options.threads, 1); ++i) {
@@ -145,11 +146,12 @@ void ImageLoader::prepare(const Task& task) const {
   ImageBatch& batch = task.pending->batch;
   const int64_t image = plan_.image_of(batch.rows[static_cast<size_t>(task.begin)]);
   const std::string& id = list_.ids[static_cast<size_t>(image)];
+  const std::string& path = list_.paths[static_cast<size_t>(image)];
   const int64_t row_floats = batch.pixels.stride(0);
   float* pixels = static_cast<float*>(batch.pixels.data_ptr());
   RowImage result;
   try {
-    const std::vector<uint8_t> bytes = read_image_file(list_.paths[static_cast<size_t>(image)]);
+    const std::vector<uint8_t> bytes = read_image_file(path);
     result.digest = sha256(bytes.data(), bytes.size());
     const cv::Mat decoded = decode_image(bytes, options_.max_pixels);
     if (batch.thumbnails.defined()) add_thumbnail(decoded, task, batch.thumbnails);
@@ -159,6 +161,7 @@ void ImageLoader::prepare(const Task& task) const {
                 options_.preprocessing, pixels + i * row_floats);
     }
   } catch (const BadImage& error) {
+    if (result.digest == Sha256Digest{}) folders_.require_folder_of(path);
     result.bad_reason = error.what();
     std::fill(pixels + task.begin * row_floats, pixels + task.end * row_floats, 0.0F);
   }

@@ -17,6 +17,7 @@
 #include "extractor/images/image_list.h"
 #include "extractor/images/preprocess.h"
 #include "extractor/images/views.h"
+#include "extractor/pipeline/image_folders.h"
 #include "extractor/pipeline/row_plan.h"
 
 namespace last {
@@ -47,16 +48,16 @@ class ImageLoader {
     int64_t thumbnail_size = 0;  // 0: none are made
   };
 
-  // Rows of each batch, ascending, in this order. `list` and `plan` must outlive the loader. An
-  // Error where the system gives fewer threads.
-  ImageLoader(const ImageList& list, const RowPlan& plan, std::vector<std::vector<int64_t>> batches,
-              const Options& options);
+  // Rows of each batch, ascending, in this order. `list`, its `folders` and `plan` must outlive the
+  // loader. An Error where the system gives fewer threads.
+  ImageLoader(const ImageList& list, const ImageFolders& folders, const RowPlan& plan,
+              std::vector<std::vector<int64_t>> batches, const Options& options);
   ~ImageLoader();  // returns when the images in hand are decoded
   ImageLoader(const ImageLoader&) = delete;
   ImageLoader& operator=(const ImageLoader&) = delete;
 
   // The next batch, or nothing after the last one or when `patience` seconds have passed. Throws
-  // what a thread threw; a bad image is no error.
+  // what a thread threw; a bad image is no error, a vanished folder of images is.
   std::optional<ImageBatch> next(double patience);
   bool finished() const { return taken_ == batches_.size(); }
 
@@ -75,6 +76,7 @@ class ImageLoader {
   static void add_thumbnail(const cv::Mat& decoded, const Task& task, const at::Tensor& thumbnails);
 
   const ImageList& list_;
+  const ImageFolders& folders_;
   const RowPlan& plan_;
   const std::vector<std::vector<int64_t>> batches_;
   const Options options_;

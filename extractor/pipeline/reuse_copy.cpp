@@ -9,6 +9,7 @@
 #include "common/threads/thread_pool.h"
 #include "extractor/images/bad_image.h"
 #include "extractor/images/decode.h"
+#include "extractor/images/image_file.h"
 #include "extractor/pipeline/thumbnail.h"
 
 namespace last {

@@ -13,9 +13,12 @@
 #include "common/io/file.h"
 #include "common/threads/thread_pool.h"
 #include "extractor/commands/layers.h"
+#include "extractor/images/bad_image.h"
 #include "extractor/images/decode.h"
+#include "extractor/images/image_file.h"
 #include "extractor/pipeline/bad_images.h"
 #include "extractor/pipeline/image_digests.h"
+#include "extractor/pipeline/image_folders.h"
 #include "extractor/pipeline/image_loader.h"
 #include "extractor/pipeline/row_plan.h"
 
@@ -87,7 +90,8 @@ class ImageLoaderTest : public testing::Test {
   std::vector<std::vector<float>> load(const RowPlan& plan,
                                        const std::vector<std::vector<int64_t>>& batches) {
     std::vector<std::vector<float>> rows;
-    ImageLoader loader(list_, plan, batches, options_);
+    const ImageFolders folders(list_);
+    ImageLoader loader(list_, folders, plan, batches, options_);
     size_t next = 0;
     while (!loader.finished()) {
       const auto batch = loader.next(10.0);
@@ -145,8 +149,10 @@ TEST_F(ImageLoaderTest, BadImagesAreZerosWithAReason) {
 TEST_F(ImageLoaderTest, CanBeDroppedAtAnyTime) {
   const RowPlan plan(50, 1, 5, 0, 1);
   options_.threads = 4;
+  const ImageFolders folders(list_);
   for (int taken = 0; taken < 3; ++taken) {
-    ImageLoader loader(list_, plan, rows_of(plan, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9}), options_);
+    ImageLoader loader(list_, folders, plan, rows_of(plan, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9}),
+                       options_);
     for (int i = 0; i < taken; ++i) loader.next(10.0);
   }
 }
@@ -182,6 +188,44 @@ TEST_F(ImageLoaderTest, ChangedImagesMakeAStoreStale) {
   }
 }
 
+TEST_F(ImageLoaderTest, ImagesThatCameBackMakeAStoreStaleInOtherWords) {
+  const RowPlan plan(50, 1, 8, 0, 1);
+  const auto absent = [](int64_t row) -> std::optional<Sha256Digest> {
+    if (row == 3) return Sha256Digest{};
+    return std::nullopt;
+  };
+  try {
+    check_image_digests(list_, plan, 1, "a.h5", absent);
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("lacks the image \"3\", which could not be read"),
+              std::string::npos)
+        << error.what();
+  }
+}
+
+// What the system can't give says nothing about an image: BadImage would end in the store.
+TEST(ImageFile, LackOfDescriptorsIsNoBadImage) {
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit none{0, before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  std::string message;
+  try {
+    read_image_file(kPictures + "rgb.png");
+  } catch (const BadImage& error) {
+    message = concat("bad image: ", error.what());
+  } catch (const Error& error) {
+    message = error.what();
+  }
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_NE(message.find("rgb.png\": Too many open files; run the same command"), std::string::npos)
+      << message;
+  EXPECT_NO_THROW(read_image_file(kPictures + "rgb.png"));
+  EXPECT_THROW(read_image_file(std::string(5000, 'a')), BadImage);
+  EXPECT_THROW(read_image_file(kPictures + "rgb.png/a"), BadImage);
+}
+
 // Ends the process: 0 where `action` throws an Error when memory for 1000 stacks is lacking.
 [[noreturn]] void with_little_memory(const std::function<void()>& action) {
   const rlimit little{rlim_t{2} << 30, rlim_t{2} << 30};
@@ -197,8 +241,10 @@ TEST_F(ImageLoaderTest, ChangedImagesMakeAStoreStale) {
 TEST_F(ImageLoaderTest, TooManyThreadsAreAnError) {
   const RowPlan plan(50, 1, 5, 0, 1);
   options_.threads = 1024;
-  EXPECT_EXIT(with_little_memory([&] { ImageLoader(list_, plan, rows_of(plan, {0}), options_); }),
-              testing::ExitedWithCode(0), "");
+  const ImageFolders folders(list_);
+  EXPECT_EXIT(
+      with_little_memory([&] { ImageLoader(list_, folders, plan, rows_of(plan, {0}), options_); }),
+      testing::ExitedWithCode(0), "");
   EXPECT_EXIT(with_little_memory([] { ThreadPool(1024); }), testing::ExitedWithCode(0), "");
 }
 

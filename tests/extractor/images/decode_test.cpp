@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "extractor/images/bad_image.h"
+#include "extractor/images/image_file.h"
 #include "extractor/images/image_header.h"
 
 namespace last {

@@ -16,6 +16,7 @@
 
 #include "extractor/images/bad_image.h"
 #include "extractor/images/decode.h"
+#include "extractor/images/image_file.h"
 #include "extractor/images/preprocess.h"
 #include "extractor/images/views.h"
 

@@ -6,6 +6,7 @@
 
 #include "common/error.h"
 #include "extractor/images/decode.h"
+#include "extractor/images/image_file.h"
 
 namespace last {
 namespace {

@@ -1,0 +1,133 @@
+"""Images that can't be reached for a while (an unmounted disk, an outage of a network file system):
+the extraction stops, or waits for nothing and tries again; none of them ends as a bad image."""
+
+import csv
+import errno
+import os
+import signal
+import subprocess
+import time
+
+import h5py
+import pytest
+
+from paths import tool
+from tiny_stores import draw_images, extract, rows_stored
+
+SOURCE = os.path.join(os.path.dirname(__file__), "file_faults.c")
+
+
+def command(tiny, images, cache):
+    return [str(a) for a in (tool("extractor"), "run", "--weights", tiny["weights"], "--images",
+                             images, "--cache", cache, "--resize", "32", "--batch-size", "4")]
+
+
+@pytest.fixture(scope="module")
+def usual(tiny, tmp_path_factory):
+    """A list of 120 images, and the store that an uninterrupted run makes of it."""
+    folder = tmp_path_factory.mktemp("usual")
+    images = draw_images(folder, "many", 120, 3)
+    cache = extract(tiny["weights"], images, folder / "whole.h5", "--batch-size", "4")
+    return images, cache.read_bytes()
+
+
+def stopped_midway(arguments, cache):
+    """A run of which some rows are stored and some are not, stopped by SIGSTOP."""
+    partial = cache.with_name(cache.name + ".partial")
+    for _ in range(5):
+        process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
+        while process.poll() is None and rows_stored(partial) < 4:
+            time.sleep(0.002)
+        process.send_signal(signal.SIGSTOP)
+        if process.poll() is None and 4 <= rows_stored(partial) < 100:
+            return process
+        process.kill()  # it was faster than we are
+        process.communicate()
+        partial.unlink(missing_ok=True)
+        cache.unlink(missing_ok=True)
+    pytest.fail("every run ended before it was stopped")
+
+
+def test_a_folder_that_vanishes_stops_the_extraction_which_goes_on_later(tiny, usual, tmp_path):
+    images, whole = usual
+    folder = images.parent / "many"
+    cache = tmp_path / "a.h5"
+    process = stopped_midway(command(tiny, images, cache), cache)
+    folder.rename(folder.with_name("away"))
+    try:
+        process.send_signal(signal.SIGCONT)
+        _, messages = process.communicate(timeout=300)
+    finally:
+        folder.with_name("away").rename(folder)
+    assert process.returncode == 1, messages
+    error = [line for line in messages.splitlines() if ": error: " in line]
+    assert len(error) == 1 and f'the folder "{folder}" is gone' in error[0], messages
+    assert "run the same command again" in error[0]
+    assert not cache.exists() and not (tmp_path / "a.bad.csv").exists()
+    assert 4 <= rows_stored(tmp_path / "a.h5.partial") < 120
+    subprocess.run(command(tiny, images, cache), check=True, capture_output=True)
+    assert cache.read_bytes() == whole
+
+
+def test_images_missing_in_a_folder_that_never_was_are_bad(tiny, tmp_path):
+    images = draw_images(tmp_path, "some", 8, 3)
+    images.write_text(images.read_text() + "nowhere/a.png,1,red\n")
+    result = subprocess.run(command(tiny, images, tmp_path / "a.h5"), capture_output=True, text=True,
+                            check=False)
+    assert result.returncode == 3, result.stderr
+    with open(tmp_path / "a.bad.csv", newline="", encoding="utf-8") as table:
+        assert list(csv.reader(table))[1:] == [["nowhere/a.png", "no such file"]]
+
+
+@pytest.fixture(scope="module")
+def faults(tmp_path_factory):
+    library = tmp_path_factory.mktemp("faults") / "file_faults.so"
+    subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O1", "-Wall", "-Werror",
+                    "-o", library, SOURCE, "-ldl"], check=True)
+
+    def run(arguments, call, code, count, name):
+        return subprocess.run(arguments, capture_output=True, text=True, check=False, env={
+            **os.environ, "LD_PRELOAD": str(library), "FAULT": f"{call} {code} {count} {name}"})
+
+    return run
+
+
+@pytest.mark.parametrize("call,code", [
+    ("open", errno.ESTALE), ("open", errno.ENOMEM), ("read", errno.EIO)])
+def test_an_image_that_the_system_fails_to_give_stops_the_extraction(tiny, usual, tmp_path, faults,
+                                                                     call, code):
+    images, whole = usual
+    cache = tmp_path / "a.h5"
+    result = faults(command(tiny, images, cache), call, code, 1, "many/110.png")
+    assert result.returncode == 1, result.stderr
+    assert "many/110.png" in result.stderr and os.strerror(code) in result.stderr, result.stderr
+    assert not cache.exists() and not (tmp_path / "a.bad.csv").exists()
+    subprocess.run(command(tiny, images, cache), check=True, capture_output=True)
+    assert cache.read_bytes() == whole
+
+
+def test_an_image_that_was_away_for_a_while_is_extracted_in_the_end(tiny, usual, tmp_path, faults):
+    images, whole = usual
+    cache = tmp_path / "a.h5"
+    result = faults(command(tiny, images, cache), "open", errno.ENOENT, 1, "many/101.png")
+    assert result.returncode == 0, result.stderr
+    assert "readable now" in result.stderr
+    assert cache.read_bytes() == whole and not (tmp_path / "a.bad.csv").exists()
+
+
+def test_an_image_that_may_not_be_read_is_bad_and_may_be_read_later(tiny, usual, tmp_path, faults):
+    images, _ = usual
+    cache = tmp_path / "a.h5"
+    result = faults(command(tiny, images, cache), "open", errno.EACCES, 2, "many/101.png")
+    assert result.returncode == 3, result.stderr
+    assert os.strerror(errno.EACCES) in (tmp_path / "a.bad.csv").read_text()
+    with h5py.File(cache) as store:
+        assert store["row_state"][101] == 2
+    result = subprocess.run(command(tiny, images, cache), capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert 'lacks the image "many/101.png", which could not be read' in result.stderr, result.stderr
+    mended = subprocess.run(command(tiny, images, tmp_path / "b.h5") + ["--reuse", str(cache)],
+                            capture_output=True, text=True, check=False)
+    assert mended.returncode == 0, mended.stderr
+    with h5py.File(tmp_path / "b.h5") as store:
+        assert (store["row_state"][:] == 1).all()
