@@ -20,7 +20,7 @@ std::optional<EvaluateOptions> parse_evaluate_options(const std::vector<std::str
   parser.group("Networks")
       .add_options()  //
       ("networks", po::value(&networks)->value_name("FILE_OR_RUN_DIR[,..]"),
-       "networks, ensembles, run directories (for all their networks) (required)");
+       "networks, ensembles, run directories (for all their networks and ensembles) (required)");
   parser.group("Results").add_options()  //
       ("out", po::value(&options.out)->value_name("DIR"),
        "folder for predictions.csv, summary.csv, confusion.csv and bad.csv (required)")(

@@ -24,21 +24,31 @@ bool in_order(const fs::path& a, const fs::path& b) {
   return x < y;
 }
 
-std::vector<fs::path> networks_of_run(const std::string& run) {
-  const fs::path folder = fs::path(run) / "networks";
+// The files PREFIX*.safetensors of a folder; none where it is missing.
+std::vector<fs::path> files_in(const fs::path& folder, const std::string& prefix) {
   std::vector<fs::path> files;
   std::error_code code;
   for (fs::directory_iterator at(folder, code), end; !code && at != end; at.increment(code)) {
-    if (at->path().extension() == kSuffix) files.push_back(at->path());
+    const auto& path = at->path();
+    if (path.extension() == kSuffix && path.filename().string().starts_with(prefix)) {
+      files.push_back(path);
+    }
   }
   if (code && code != std::errc::no_such_file_or_directory) {
     fail("--networks: can't read \"", folder.string(), "\": ", code.message());
   }
+  std::ranges::sort(files, in_order);
+  return files;
+}
+
+std::vector<fs::path> networks_of_run(const std::string& run) {
+  auto files = files_in(fs::path(run) / "networks", "");
   if (files.empty()) {
     fail("--networks: \"", run, "\" holds no networks/*", kSuffix,
          ": a finished run directory of the trainer, or a network's file, is expected");
   }
-  std::ranges::sort(files, in_order);
+  const auto ensembles = files_in(run, "ensemble.");
+  files.insert(files.end(), ensembles.begin(), ensembles.end());
   return files;
 }
 

@@ -20,7 +20,8 @@ struct NamedBundle {
 };
 
 // Network files, ensembles, and run directories of the trainer, which stand for all their
-// networks/*.safetensors in order of their numbers. Errors: nothing there, a file named twice, what
+// networks/*.safetensors in order of their numbers and their ensemble.TARGET.safetensors, whose
+// members are among the networks. Errors: nothing there, a file named twice, what
 // load_bundle refuses.
 std::vector<NamedBundle> load_networks(const std::vector<std::string>& files_or_runs);
 

@@ -1,14 +1,21 @@
 """`trainer run --ensemble M`: members, accuracies and files against numpy and PyTorch."""
 
 import json
+import subprocess
+import sys
 
+import h5py
 import numpy as np
 import pandas
 import pytest
 import torch
 from safetensors import safe_open
 
+from paths import ROOT, tool
 from trainer_runs import command, failing, reference_logits, tensors, train
+
+sys.path.insert(0, str(ROOT / "scripts"))
+import last_torch  # noqa: E402
 
 GRID = ["--method", "last,linear", "--learning-rate", "3e-3,1e-2,3e-2", "--seed", "0,1",
         "--pool", "cls,mean-patch", "--epochs", "6", "--ensemble", "5"]
@@ -85,6 +92,42 @@ def test_the_bundle_holds_the_members(run):
             single = tensors(run / "networks" / f"{member}.safetensors")
             for name, tensor in single.items():
                 assert torch.equal(stored[f"networks.{j}.{name}"], tensor)
+
+
+def test_from_the_run_to_images_and_pytorch(tiny, run, tmp_path):
+    """export -> evaluate, evaluate of the whole run, and last_torch give the accuracy of ensembles.csv."""
+    images = tiny["weights"].parents[1] / "test.csv"
+
+    def evaluate(networks, out):
+        subprocess.run([str(part) for part in (tool("extractor"), "evaluate", "--weights", tiny["weights"],
+                                               "--networks", networks, "--images", images, "--out", out,
+                                               "--top-k", 2, "--quiet")], check=True, capture_output=True)
+        read = {name: pandas.read_csv(out / f"{name}.csv", dtype={"network": str, "class_1": str})
+                for name in ("predictions", "summary")}
+        return {name: table.set_index("network") for name, table in read.items()}
+
+    whole = evaluate(run, tmp_path / "whole")
+    names = [f"ensemble.{target}" for target in ("colour", "corner")]
+    assert list(whole["summary"].index) == [str(n) for n in table_of(run).index] + names
+    for row in ensembles_of(run).itertuples():
+        file = tmp_path / f"{row.target}.safetensors"
+        subprocess.run([tool("trainer"), "export", "--run", run, "--network", "ensemble", "--target", row.target,
+                        "--out", file, "--quiet"], check=True)
+        exported = evaluate(file, tmp_path / row.target)
+        cached = pandas.read_csv(run / f"ensemble_predictions.{row.target}.csv", dtype={"prediction": str})
+        for found, name in ((exported, row.target), (whole, f"ensemble.{row.target}")):
+            rows = found["predictions"].loc[name]
+            near = (rows.probability_1 - rows.probability_2 < 1e-4).to_numpy()
+            assert near.sum() <= 6 and len(rows) == 60
+            assert abs(found["summary"].accuracy[name] - row.test_accuracy) <= 100 * near.sum() / 60 + 1e-9
+            assert list(rows.class_1[~near]) == list(cached.prediction[~near])
+        model = last_torch.load(file)
+        with h5py.File(tiny["test"]) as store, torch.no_grad():
+            features = torch.from_numpy(store["features"][:].astype(np.float32))
+            labels = store[f"labels/{row.target}"][:]
+            logits = model([features[:, layer] for layer in model.layers])
+        right = 100 * (logits.argmax(-1).numpy() == labels).mean()
+        assert right == pytest.approx(row.test_accuracy, abs=1e-6)
 
 
 def test_members_are_retrained_with_their_own_settings_and_seeds(tiny, run, tmp_path):
