@@ -109,18 +109,21 @@ install_system_packages() {
   fi
   install_optional_packages
   if [[ $level == full ]]; then
-    install_fuzzer
+    # clang's fuzzer and sanitizers are in a package named after its version, or in clang's own.
+    if command -v clang >/dev/null; then
+      install_if_there_is "libclang-rt-$(clang -dumpversion | cut -d . -f 1)-dev" \
+        "scripts/test.sh --fuzz needs it"
+    fi
+    install_if_there_is chromium "the report's page is not tested in a browser"
   fi
 }
 
-# clang's fuzzer and sanitizers are in a package that is named after its version, or in clang's own.
-install_fuzzer() {
-  local package
-  command -v clang >/dev/null || return 0
-  package=libclang-rt-$(clang -dumpversion | cut -d . -f 1)-dev
+# A package that not every system has, and what is missing without it.
+install_if_there_is() {
+  local package=$1 consequence=$2
   if [[ -n $(missing_packages "$package") ]] && may_be_root &&
     apt-cache show "$package" >/dev/null 2>&1; then
-    apt_install "$package" || say "Going on without $package: scripts/test.sh --fuzz needs it"
+    apt_install "$package" || say "Going on without $package: $consequence"
   fi
 }
 

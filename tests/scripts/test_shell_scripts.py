@@ -90,6 +90,23 @@ def test_setup_without_root_goes_on_without_optional_packages(system):
     assert "ccache git" in log.read_text() and "Going on without ccache git" in result.stderr
 
 
+def test_setup_goes_on_where_there_is_no_browser_to_install(system):
+    fake_python(system)
+    log = system.folder / "log"
+    system.command("dpkg-query", '[[ ${!#} == chromium ]] || echo -n installed')
+    system.command("id", "echo 0")
+    system.command("apt-cache", "exit 1")  # no package of that name
+    system.command("apt-get", f'echo "$@" >>{log}; exit 1')
+    assert system.setup("--full").returncode == 0
+    assert not log.exists()
+    system.command("apt-cache", "exit 0")
+    result = system.setup("--full")
+    assert result.returncode == 0, result.stderr
+    assert "chromium" in log.read_text() and "Going on without chromium: " in result.stderr
+    log.unlink()
+    assert system.setup("--slim").returncode == 0 and not log.exists()
+
+
 def test_setup_on_another_system(system):
     fake_python(system)
     (system.commands / "dpkg-query").unlink()

@@ -98,15 +98,17 @@ function choice(label, options, selected, change) {
   return h('label', {}, label, select);
 }
 
-// Draws now and whenever the width of the box changes, so that text keeps its size on a phone.
+// Draws now and whenever the width of the box changes, so that text keeps its size on a phone. In the next frame: what
+// changes the height of the box that is observed would be reported as an error.
 function drawn(draw) {
   const box = h('div');
   let width = 0;
-  new ResizeObserver(() => {
+  const redraw = () => {
     if (box.clientWidth === width || !box.clientWidth) return;
     width = box.clientWidth;
     box.replaceChildren(draw(width));
-  }).observe(box);
+  };
+  new ResizeObserver(() => requestAnimationFrame(redraw)).observe(box);
   return box;
 }
 

@@ -20,6 +20,19 @@ function settingsOf(run, target) {
   });
 }
 
+// 4, 5, 6 and 9 as "4–6, 9".
+function ranges(numbers) {
+  const found = [];
+  for (const n of [...numbers].sort((a, b) => a - b)) {
+    if (found.length && found[found.length - 1][1] === n - 1) found[found.length - 1][1] = n;
+    else found.push([n, n]);
+  }
+  return found.map(([from, to]) => (from === to ? `${from}` : to === from + 1 ? `${from}, ${to}` : `${from}–${to}`)).join(', ');
+}
+
+// "lr 0.001" stays in one line.
+const unbroken = (setting) => setting.replace(/(^| )(lr|wd|head|smoothing|norm|variant) /g, '$1$2\u00a0');
+
 function rankingSection(run, target) {
   const settings = settingsOf(run, target);
   const again = settings.filter((s) => s.stage === 'retrain').length;
@@ -27,7 +40,7 @@ function rankingSection(run, target) {
   const caption = `${searched} ${searched === 1 ? 'setting' : 'settings'}${again ? `, ${again} trained again` : ''}`;
   const chosen = new Set(run.answers[target].lines.filter((l) => l.best).flatMap((l) => l.networks.concat(l.chosen_from)));
   const columns = [
-    {name: 'setting', value: (s) => s.setting, wide: true},
+    {name: 'setting', value: (s) => s.setting, text: (s) => unbroken(s.setting), wide: true},
     {name: 'val %', number: true, value: (s) => s.val_mean, text: (s) => spread(s.val)},
     {name: 'test %', number: true, value: (s) => s.test_mean, text: (s) => spread(s.test)},
     again ? {name: 'trained on', value: (s) => s.train_data} : null,
@@ -37,7 +50,7 @@ function rankingSection(run, target) {
     {name: 'epochs', number: true, value: (s) => s.epochs},
     {name: 'seconds', number: true, value: (s) => s.seconds, text: (s) => fixed(s.seconds, s.seconds < 10 ? 2 : 0)},
     {name: 'status', value: (s) => s.status},
-    {name: 'networks', value: (s) => s.networks[0].network, text: (s) => s.networks.map((n) => n.network).join(', ')},
+    {name: 'networks', value: (s) => s.networks[0].network, text: (s) => ranges(s.networks.map((n) => n.network))},
   ].filter(Boolean);
   const sort = columns.findIndex((c) => c.name === (run.has_val ? 'val %' : 'setting'));
   return h('section', {}, h('h2', {}, 'Ranking'),
