@@ -220,7 +220,9 @@ std::string safetensors_dtype_name(c10::ScalarType dtype) {
 }
 
 std::string quoted_name(const std::string& name) {
-  return json(name).dump(-1, ' ', false, json::error_handler_t::replace);
+  constexpr size_t kShown = 300;
+  return json(name.size() <= kShown ? name : name.substr(0, kShown) + "..")
+      .dump(-1, ' ', true, json::error_handler_t::replace);
 }
 
 }  // namespace last

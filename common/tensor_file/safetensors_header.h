@@ -46,7 +46,7 @@ std::string safetensors_dtype_name(c10::ScalarType dtype);
 // Its place in the order of types in a written file; larger elements come first.
 size_t safetensors_dtype_rank(c10::ScalarType dtype);
 
-// A name out of a file as it may be shown: quoted, control characters escaped.
+// A name out of a file as it may be shown: quoted, all but ASCII escaped, a long one cut.
 std::string quoted_name(const std::string& name);
 
 }  // namespace last

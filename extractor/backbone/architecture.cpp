@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "common/error.h"
+#include "common/tensor_file/safetensors_header.h"
 
 namespace last {
 namespace {
@@ -71,7 +72,7 @@ bool is_timm_name(const std::string& name) {
 ArchitectureHints hints_of_timm_name(const std::string& name) {
   for (const auto& [part, reason] : kUnsupported) {
     if (contains(name, part)) {
-      fail("the architecture ", name, " is not supported: it has ", reason,
+      fail("the architecture ", quoted_name(name), " is not supported: it has ", reason,
            ", which the names of its tensors don't show");
     }
   }

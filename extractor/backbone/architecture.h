@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -13,11 +14,12 @@ namespace last {
 // What a source (the command line, a file beside the weights, a checkpoint family, a model's name)
 // knows about a model beyond the shapes of its tensors.
 struct ArchitectureHints {
-  std::string source;          // for people: "config.json"
-  std::optional<int64_t> dim;  // to notice a file that belongs to another model
+  std::string source;            // for people: "config.json"
+  std::optional<int64_t> dim;    // to notice a file that belongs to another model
+  std::optional<int64_t> depth;  // to notice missing blocks
   std::optional<int64_t> heads;
-  std::optional<Activation> activation;       // of plain MLPs
-  std::optional<Activation> gate_activation;  // of gated ones; SiLU where nobody knows
+  std::optional<Activation> activation;  // of plain MLPs; gated ones have SiLU ..
+  bool states_gate = false;              // .. unless this says that they have it too
   std::optional<double> norm_eps;
   std::optional<NormPlace> norm_place;
   std::optional<PosEmbedMode> pos_embed;
@@ -27,6 +29,9 @@ struct ArchitectureHints {
   std::optional<std::array<double, 3>> std;
   // Of these ("activation", ..): what the source says is usual, but not certain.
   std::set<std::string> assumed;
+  // Of these: what the source says, which this program doesn't know. It is not for others to
+  // decide.
+  std::map<std::string, std::string> unknown;
 };
 
 // Attention heads of the published models of this size; nothing for others. `gated`: SwiGLU.

@@ -23,6 +23,13 @@ class Decider {
                           const std::function<nlohmann::json(const T&)>& to_value,
                           const std::string& reason) {
     for (const ArchitectureHints& source : sources_) {
+      if (const auto unknown = source.unknown.find(what); unknown != source.unknown.end()) {
+        report_.decisions.push_back(
+            {what, nullptr,
+             concat(source.source, " says ", unknown->second, ", which this program doesn't know"),
+             option});
+        return std::nullopt;
+      }
       const std::optional<T>& value = source.*member;
       if (!value) continue;
       const bool asked = source.source == kCommandLine;
@@ -57,6 +64,23 @@ ArchitectureHints hints_of_options(const BackboneOptions& options, const VitConf
   return hints;
 }
 
+// Of gated MLPs: not for the command line, since all have SiLU but DINOv3's of transformers.
+void decide_gate(VitConfig& config, const ArchitectureHints& sidecar, BackboneReport& report) {
+  config.activation = Activation::kSilu;
+  std::string source = "models with a gated MLP (SwiGLU)";
+  if (sidecar.states_gate) {
+    if (const auto unknown = sidecar.unknown.find("activation"); unknown != sidecar.unknown.end()) {
+      fail("\"", report.path, "\": ", sidecar.source, " says ", unknown->second,
+           " of a gated MLP, which this program doesn't know");
+    }
+    if (sidecar.activation) {
+      config.activation = *sidecar.activation;
+      source = sidecar.source;
+    }
+  }
+  report.decisions.push_back({"activation", to_string(config.activation), source, ""});
+}
+
 std::string text_of(NormPlace place) { return place == NormPlace::kBefore ? "before" : "after"; }
 
 }  // namespace
@@ -83,7 +107,7 @@ void decide_functions(VitConfig& config, const BackboneOptions& options,
     config.heads = *heads;
   }
   if (config.mlp == Mlp::kGated) {
-    config.activation = sidecar.gate_activation.value_or(Activation::kSilu);
+    decide_gate(config, sidecar, report);
   } else {
     const auto activation = decider.decide<Activation>(
         "activation", "--activation", &ArchitectureHints::activation,

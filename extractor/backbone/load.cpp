@@ -59,6 +59,7 @@ Resolved resolve(const std::shared_ptr<const TensorSource>& source,
   resolved.report.family = recognised.family;
   resolved.report.prefix = recognised.prefix;
   resolved.report.ignored = recognised.checkpoint.ignored;
+  resolved.report.notes = recognised.checkpoint.notes;
   const ArchitectureHints sidecar = read_sidecar_files(options.weights);
   resolved.model = resolve_model(recognised.checkpoint, options, sidecar, resolved.report);
   const bool about_another = sidecar.dim && *sidecar.dim != resolved.model.config.dim;

@@ -14,29 +14,30 @@
 namespace last {
 namespace {
 
-// What some checkpoints have in every block and others in none.
+// What some checkpoints have in every block and others in none: a part that only some of the blocks
+// have is an error, not another model.
 struct BlockParts {
-  explicit BlockParts(const TensorTaker& taker)
-      : qkv_bias(taker.any_block_has(".attn.qkv.bias")),
-        proj_bias(taker.any_block_has(".attn.proj.bias")),
-        fc1_bias(taker.any_block_has(".mlp.fc1.bias")),
-        fc2_bias(taker.any_block_has(".mlp.fc2.bias")),
-        attention_norm(taker.any_block_has(".attn.norm.weight")),
-        mlp_norm(taker.any_block_has(".mlp.norm.weight")),
-        scale1(taker.any_block_has(".ls1.gamma")),
-        scale2(taker.any_block_has(".ls2.gamma")) {}
+  explicit BlockParts(const StateDict& tensors)
+      : qkv_bias(any_block_has(tensors, ".attn.qkv.bias")),
+        proj_bias(any_block_has(tensors, ".attn.proj.bias")),
+        fc1_bias(any_block_has(tensors, ".mlp.fc1.bias")),
+        fc2_bias(any_block_has(tensors, ".mlp.fc2.bias")),
+        attention_norm(any_block_has(tensors, ".attn.norm.weight")),
+        mlp_norm(any_block_has(tensors, ".mlp.norm.weight")),
+        scale1(any_block_has(tensors, ".ls1.gamma")),
+        scale2(any_block_has(tensors, ".ls2.gamma")) {}
 
   bool qkv_bias, proj_bias, fc1_bias, fc2_bias, attention_norm, mlp_norm, scale1, scale2;
 };
 
 class Preparation {
  public:
-  Preparation(TensorTaker& taker, const ResolvedModel& model, c10::Device device,
-              c10::ScalarType precision)
+  Preparation(TensorTaker& taker, const StateDict& tensors, const ResolvedModel& model,
+              c10::Device device, c10::ScalarType precision)
       : taker_(taker),
         model_(model),
         config_(model.config),
-        parts_(taker),
+        parts_(tensors),
         device_(device),
         precision_(precision) {}
 
@@ -182,13 +183,13 @@ VitWeights prepare_weights(const CanonicalCheckpoint& checkpoint, const Resolved
   // Before anything is read: what is wrong with the last block shows at once.
   check_weights(checkpoint, model, path);
   TensorTaker taker(checkpoint.tensors, path, /*only_check=*/false);
-  return Preparation(taker, model, device, precision).run(checkpoint);
+  return Preparation(taker, checkpoint.tensors, model, device, precision).run(checkpoint);
 }
 
 void check_weights(const CanonicalCheckpoint& checkpoint, const ResolvedModel& model,
                    const std::string& path) {
   TensorTaker taker(checkpoint.tensors, path, /*only_check=*/true);
-  Preparation(taker, model, c10::kCPU, c10::ScalarType::Float).run(checkpoint);
+  Preparation(taker, checkpoint.tensors, model, c10::kCPU, c10::ScalarType::Float).run(checkpoint);
   taker.finish();
 }
 

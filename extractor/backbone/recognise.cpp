@@ -112,7 +112,8 @@ std::string first_names(const StateDict& tensors) {
       concat("\"", path, "\" is no checkpoint of a ViT ",
              family == "auto" ? "that this program knows" : "of family " + family);
   if (guess.family != nullptr) {
-    fail(what, ": for family ", guess.family->name, " the tensor ", guess.missing, " is missing",
+    fail(what, ": for family ", guess.family->name, " the tensor ", quoted_name(guess.missing),
+         " is missing",
          guess.nearest.empty() ? "" : "; the nearest name is " + quoted_name(guess.nearest));
   }
   fail(what, " (known families: ", known_families(), "); its tensors: ", first_names(tensors));

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "common/error.h"
+#include "common/tensor_file/safetensors_header.h"
 #include "extractor/backbone/decisions.h"
 #include "extractor/backbone/patch_resampling.h"
 
@@ -21,13 +22,16 @@ const NamedTensor& tensor_of(const CanonicalCheckpoint& checkpoint, const std::s
     std::vector<std::string> names;
     for (const auto& [other, entry] : checkpoint.tensors) names.push_back(other);
     const std::string nearest = nearest_name(name, names);
-    fail("\"", path, "\": tensor ", name, " is missing",
-         nearest.empty() ? "" : "; the nearest name is " + checkpoint.tensors.at(nearest).origin);
+    fail("\"", path, "\": tensor ", quoted_name(name_in_file(checkpoint.tensors, name)),
+         " is missing",
+         nearest.empty()
+             ? ""
+             : "; the nearest name is " + quoted_name(checkpoint.tensors.at(nearest).origin));
   }
   const NamedTensor& tensor = found->second;
   if (tensor.dim() != dims) {
-    fail("\"", path, "\": tensor ", tensor.origin, ": ", dims, " dimensions expected, found shape ",
-         at::IntArrayRef(tensor.shape));
+    fail("\"", path, "\": tensor ", quoted_name(tensor.origin), ": ", dims,
+         " dimensions expected, found shape ", at::IntArrayRef(tensor.shape));
   }
   return tensor;
 }
@@ -42,10 +46,10 @@ void check_names(const CanonicalCheckpoint& checkpoint, const std::string& path)
     }
     std::string nearest = nearest_name(name, missing);
     if (nearest.empty()) nearest = nearest_name(name, known);
-    fail("\"", path, "\": tensor ", entry.origin, " ", at::IntArrayRef(entry.shape),
+    fail("\"", path, "\": tensor ", quoted_name(entry.origin), " ", at::IntArrayRef(entry.shape),
          " has no place in the ViTs that this program knows; leaving it out could change the "
          "features",
-         nearest.empty() ? "" : "; the nearest known name is " + nearest);
+         nearest.empty() ? "" : "; the nearest known name is " + quoted_name(nearest));
   }
 }
 
@@ -162,6 +166,11 @@ ResolvedModel resolve_model(const CanonicalCheckpoint& checkpoint, const Backbon
     report.notes.push_back(concat(sidecar.source, " is not used: it is about a model of ",
                                   *sidecar.dim, " channels, this one has ", config.dim));
     sidecar = {};
+  }
+  if (sidecar.depth && *sidecar.depth != config.depth) {
+    fail("\"", report.path, "\" has ", config.depth, " blocks, ", sidecar.source, " speaks of ",
+         *sidecar.depth, *sidecar.depth > config.depth ? ": some are missing" : "",
+         "; both have to be about the same model");
   }
   set_patch_size(model, options.patch_size, report);
   config.image_height = options.image_height;

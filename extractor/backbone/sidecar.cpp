@@ -1,10 +1,13 @@
+#include <cmath>
 #include <filesystem>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
 #include "common/error.h"
 #include "common/io/file.h"
 #include "common/io/json_integer.h"
+#include "common/tensor_file/safetensors_header.h"
 #include "extractor/backbone/architecture.h"
 
 namespace last {
@@ -12,88 +15,134 @@ namespace {
 
 using nlohmann::json;
 
-// An absent or unreadable number is no number.
-std::optional<double> number(const json& object, const char* key) {
-  const auto found = object.find(key);
-  if (found == object.end() || !found->is_number()) return std::nullopt;
-  return found->get<double>();
-}
+// Larger than in any model, small enough for products of three of them.
+constexpr int64_t kLargest = 65536;
 
-std::optional<int64_t> integer(const json& object, const char* key) {
-  const auto found = object.find(key);
-  if (found == object.end() || !found->is_number_integer()) return std::nullopt;
-  return json_integer(*found);
-}
-
-std::optional<std::array<double, 3>> triple(const json& object, const char* key) {
-  const auto found = object.find(key);
-  if (found == object.end() || !found->is_array() || found->size() != 3) return std::nullopt;
-  std::array<double, 3> result{};
-  for (size_t i = 0; i < 3; ++i) {
-    if (!(*found)[i].is_number()) return std::nullopt;
-    result[i] = (*found)[i].get<double>();
+// A JSON object in a file beside the weights. What is absent or null states nothing; what is there
+// has to be possible, or is an Error that names file and key.
+class Section {
+ public:
+  explicit Section(const std::filesystem::path& path)
+      : path_(path.string()), object_(json::parse(read_text_file(path_), nullptr, false)) {
+    if (!object_.is_object()) fail("\"", path_, "\" is not a JSON object");
   }
-  return result;
-}
 
-// 224, [224, 224], or [3, 224, 224]: height and width
-std::optional<std::array<int64_t, 2>> image_size(const json& object, const char* key) {
-  const auto found = object.find(key);
-  if (found == object.end()) return std::nullopt;
-  if (found->is_number_integer()) {
-    const auto size = json_integer(*found);
-    return std::array<int64_t, 2>{size, size};
+  bool has(const char* key) const { return object_.contains(key) && !object_[key].is_null(); }
+  const json& operator[](const char* key) const {
+    static const json kNull;
+    return has(key) ? object_[key] : kNull;
   }
-  if (!found->is_array() || found->size() < 2 || found->size() > 3) return std::nullopt;
-  const json& height = (*found)[found->size() - 2];
-  const json& width = found->back();
-  if (!height.is_number_integer() || !width.is_number_integer()) return std::nullopt;
-  return std::array<int64_t, 2>{json_integer(height), json_integer(width)};
-}
+  // An empty one where there is no object.
+  Section member(const char* key) const {
+    const json& inner = (*this)[key];
+    return {path_, key_ + key + ".", inner.is_object() ? inner : json::object()};
+  }
 
-json read_object(const std::filesystem::path& path) {
-  const json value = json::parse(read_text_file(path.string()), nullptr, false);
-  if (!value.is_object()) fail("\"", path.string(), "\" is not a JSON object");
-  return value;
-}
+  // 1 .. kLargest
+  std::optional<int64_t> count(const char* key) const {
+    if (!has(key)) return std::nullopt;
+    return checked_count(key, (*this)[key]);
+  }
 
-json member(const json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_object() ? *found : json::object();
-}
+  // Above 0, at most `largest`.
+  std::optional<double> positive(const char* key, double largest) const {
+    if (!has(key)) return std::nullopt;
+    const json& value = (*this)[key];
+    const double number = value.is_number() ? value.get<double>() : 0;
+    if (!(number > 0 && number <= largest)) {
+      refuse(key, concat("a number above 0 and up to ", largest));
+    }
+    return number;
+  }
 
-std::optional<Activation> hidden_activation(const json& object) {
-  const std::string name = object.contains("hidden_act") && object["hidden_act"].is_string()
-                               ? object["hidden_act"].get<std::string>()
-                               : "";
-  if (name == "gelu") return Activation::kGelu;
-  if (name == "gelu_pytorch_tanh" || name == "gelu_new") return Activation::kGeluTanh;
-  if (name == "silu") return Activation::kSilu;
-  if (name == "quick_gelu") return Activation::kQuickGelu;
-  return std::nullopt;
+  // Of images' channels.
+  std::optional<std::array<double, 3>> channels(const char* key, bool only_positive) const {
+    if (!has(key)) return std::nullopt;
+    const json& value = (*this)[key];
+    std::array<double, 3> result{};
+    bool possible = value.is_array() && value.size() == 3;
+    for (size_t i = 0; possible && i < 3; ++i) {
+      possible = value[i].is_number();
+      if (possible) result[i] = value[i].get<double>();
+      possible = possible && std::isfinite(result[i]) && (result[i] > 0 || !only_positive);
+    }
+    if (!possible) refuse(key, only_positive ? "three numbers above 0" : "three numbers");
+    return result;
+  }
+
+  // 224, [224, 224], or [3, 224, 224]: height and width
+  std::optional<std::array<int64_t, 2>> image_size(const char* key) const {
+    if (!has(key)) return std::nullopt;
+    const json& value = (*this)[key];
+    if (!value.is_array()) {
+      const int64_t size = checked_count(key, value);
+      return std::array<int64_t, 2>{size, size};
+    }
+    if (value.size() < 2 || value.size() > 3) refuse(key, "one, two or three whole numbers");
+    return std::array<int64_t, 2>{checked_count(key, value[value.size() - 2]),
+                                  checked_count(key, value.back())};
+  }
+
+ private:
+  Section(std::string path, std::string key, json object)
+      : path_(std::move(path)), key_(std::move(key)), object_(std::move(object)) {}
+
+  int64_t checked_count(const char* key, const json& value) const {
+    // Integers above 2^63 - 1 come out negative.
+    const int64_t number = value.is_number_integer() ? json_integer(value) : 0;
+    if (number < 1 || number > kLargest) refuse(key, concat("a whole number of 1..", kLargest));
+    return number;
+  }
+
+  [[noreturn]] void refuse(const char* key, const std::string& expected) const {
+    constexpr size_t kShown = 60;
+    std::string found = (*this)[key].dump(-1, ' ', true, json::error_handler_t::replace);
+    if (found.size() > kShown) found = found.substr(0, kShown) + "..";
+    fail("\"", path_, "\": ", key_, key, " is ", found, "; ", expected, " expected");
+  }
+
+  std::string path_;
+  std::string key_;  // "vision_config."
+  json object_;
+};
+
+void read_hidden_activation(const Section& section, ArchitectureHints& hints) {
+  if (!section.has("hidden_act")) return;
+  const json& name = section["hidden_act"];
+  if (name == "gelu") {
+    hints.activation = Activation::kGelu;
+  } else if (name == "gelu_pytorch_tanh" || name == "gelu_new") {
+    hints.activation = Activation::kGeluTanh;
+  } else if (name == "silu") {
+    hints.activation = Activation::kSilu;
+  } else if (name == "quick_gelu") {
+    hints.activation = Activation::kQuickGelu;
+  } else {
+    hints.unknown["activation"] = concat(
+        "hidden_act ", quoted_name(name.is_string() ? name.get<std::string>() : "(no text)"));
+  }
 }
 
 // Weights that were trained with QuickGELU are also published under the name of a model with GELU,
 // with a note.
-bool is_noted_as_quick_gelu(const json& pretrained) {
-  const auto notes = pretrained.find("notes");
-  if (notes == pretrained.end()) return false;
-  const std::string text = notes->dump();
+bool is_noted_as_quick_gelu(const Section& pretrained) {
+  const std::string text = pretrained["notes"].dump(-1, ' ', false, json::error_handler_t::replace);
   return text.find("QuickGELU") != std::string::npos || text.find("quickgelu") != std::string::npos;
 }
 
-void read_timm(const json& config, ArchitectureHints& hints) {
+void read_timm(const Section& config, ArchitectureHints& hints) {
   const std::string architecture = config["architecture"].get<std::string>();
   hints = hints_of_timm_name(architecture);
-  hints.source = concat("config.json, ", architecture);
-  const json arguments = member(config, "model_args");
-  const json pretrained = member(config, "pretrained_cfg");
-  hints.dim = integer(config, "num_features");
-  hints.heads = integer(arguments, "num_heads");
-  hints.image = image_size(arguments, "img_size");
-  if (!hints.image) hints.image = image_size(pretrained, "input_size");
-  hints.mean = triple(pretrained, "mean");
-  hints.std = triple(pretrained, "std");
+  hints.source = concat("config.json, ", quoted_name(architecture));
+  const Section arguments = config.member("model_args");
+  const Section pretrained = config.member("pretrained_cfg");
+  hints.dim = config.count("num_features");
+  hints.depth = arguments.count("depth");
+  hints.heads = arguments.count("num_heads");
+  hints.image = arguments.image_size("img_size");
+  if (!hints.image) hints.image = pretrained.image_size("input_size");
+  hints.mean = pretrained.channels("mean", false);
+  hints.std = pretrained.channels("std", true);
   if (is_noted_as_quick_gelu(pretrained)) {
     hints.activation = Activation::kQuickGelu;
     hints.assumed.insert("activation");
@@ -101,41 +150,41 @@ void read_timm(const json& config, ArchitectureHints& hints) {
   }
 }
 
-void read_transformers(const json& config, ArchitectureHints& hints) {
-  const json vision = config.contains("vision_config") ? member(config, "vision_config") : config;
-  hints.dim = integer(vision, "hidden_size");
-  hints.heads = integer(vision, "num_attention_heads");
-  hints.norm_eps = number(vision, "layer_norm_eps");
-  hints.activation = hidden_activation(vision);
-  hints.image = image_size(vision, "image_size");
-  const auto type = config.find("model_type");
-  if (type != config.end() && *type == "dinov3_vit") {
-    hints.gate_activation = hints.activation;  // DINOv2's gate is SiLU whatever is stated
+void read_transformers(const Section& config, ArchitectureHints& hints) {
+  const Section vision = config.has("vision_config") ? config.member("vision_config") : config;
+  hints.dim = vision.count("hidden_size");
+  hints.depth = vision.count("num_hidden_layers");
+  hints.heads = vision.count("num_attention_heads");
+  hints.norm_eps = vision.positive("layer_norm_eps", 1);
+  read_hidden_activation(vision, hints);
+  hints.image = vision.image_size("image_size");
+  if (config["model_type"] == "dinov3_vit") {
+    hints.states_gate = true;  // DINOv2's gate is SiLU whatever is stated
     hints.rope = dinov3_rope();
-    hints.rope->base = number(vision, "rope_theta").value_or(hints.rope->base);
+    constexpr double kLargestBase = 1e12;
+    hints.rope->base = vision.positive("rope_theta", kLargestBase).value_or(hints.rope->base);
   }
 }
 
 // open_clip's {"model_cfg": {"quick_gelu", "vision_cfg": {..}}, "preprocess_cfg": {..}}
-void read_open_clip(const json& config, ArchitectureHints& hints) {
-  const json model = member(config, "model_cfg");
-  const json vision = member(model, "vision_cfg");
-  const json preprocess = member(config, "preprocess_cfg");
-  const auto tower = vision.find("timm_model_name");
-  if (tower != vision.end() && tower->is_string()) {
-    hints = hints_of_timm_name(tower->get<std::string>());
+void read_open_clip(const Section& config, ArchitectureHints& hints) {
+  const Section model = config.member("model_cfg");
+  const Section vision = model.member("vision_cfg");
+  const Section preprocess = config.member("preprocess_cfg");
+  if (vision["timm_model_name"].is_string()) {
+    hints = hints_of_timm_name(vision["timm_model_name"].get<std::string>());
   } else {
-    const bool quick = model.contains("quick_gelu") && model["quick_gelu"] == true;
-    hints.activation = quick ? Activation::kQuickGelu : Activation::kGelu;
-    hints.dim = integer(vision, "width");
+    hints.activation = model["quick_gelu"] == true ? Activation::kQuickGelu : Activation::kGelu;
+    hints.dim = vision.count("width");
+    hints.depth = vision.count("layers");
     constexpr int64_t kHeadWidth = 64;  // open_clip's default
-    const int64_t head_width = integer(vision, "head_width").value_or(kHeadWidth);
-    if (hints.dim && head_width > 0) hints.heads = *hints.dim / head_width;
+    const int64_t head_width = vision.count("head_width").value_or(kHeadWidth);
+    if (hints.dim) hints.heads = *hints.dim / head_width;
   }
   hints.source = "open_clip_config.json";
-  hints.image = image_size(vision, "image_size");
-  hints.mean = triple(preprocess, "mean");
-  hints.std = triple(preprocess, "std");
+  hints.image = vision.image_size("image_size");
+  hints.mean = preprocess.channels("mean", false);
+  hints.std = preprocess.channels("std", true);
 }
 
 }  // namespace
@@ -146,11 +195,11 @@ ArchitectureHints read_sidecar_files(const std::string& weights) {
       fs::is_directory(weights) ? fs::path(weights) : fs::path(weights).parent_path();
   ArchitectureHints hints;
   if (const fs::path path = folder / "config.json"; fs::exists(path)) {
-    const json config = read_object(path);
+    const Section config(path);
     hints.source = "config.json";
-    if (config.contains("model_cfg")) {
+    if (config.has("model_cfg")) {
       read_open_clip(config, hints);
-    } else if (config.contains("architecture") && config["architecture"].is_string()) {
+    } else if (config["architecture"].is_string()) {
       read_timm(config, hints);
     } else {
       read_transformers(config, hints);
@@ -158,13 +207,13 @@ ArchitectureHints read_sidecar_files(const std::string& weights) {
   }
   if (const fs::path path = folder / "open_clip_config.json";
       hints.source.empty() && fs::exists(path)) {
-    read_open_clip(read_object(path), hints);
+    read_open_clip(Section(path), hints);
   }
   if (const fs::path path = folder / "preprocessor_config.json"; fs::exists(path)) {
-    const json config = read_object(path);
+    const Section config(path);
     if (hints.source.empty()) hints.source = "preprocessor_config.json";
-    if (!hints.mean) hints.mean = triple(config, "image_mean");
-    if (!hints.std) hints.std = triple(config, "image_std");
+    if (!hints.mean) hints.mean = config.channels("image_mean", false);
+    if (!hints.std) hints.std = config.channels("image_std", true);
   }
   return hints;
 }

@@ -1,13 +1,12 @@
 #include "extractor/backbone/state_dict.h"
 
 #include <algorithm>
+#include <limits>
 #include <numeric>
 #include <utility>
 
-#include <ATen/ops/cat.h>
-#include <ATen/ops/zeros.h>
-
 #include "common/error.h"
+#include "common/tensor_file/safetensors_header.h"
 
 namespace last {
 namespace {
@@ -25,50 +24,6 @@ size_t edit_distance(const std::string& a, const std::string& b) {
     }
   }
   return row.back();
-}
-
-// One layer and kind ("weight" or "bias"); `layer` is "blocks.0.attn.".
-void fuse_one(StateDict& tensors, const std::string& layer, const std::vector<std::string>& parts,
-              const std::string& fused, const std::string& kind) {
-  std::vector<NamedTensor> rows;  // without a shape: absent
-  NamedTensor first;
-  std::string origin;
-  for (const std::string& part : parts) {
-    const auto found = tensors.find(concat(layer, part, ".", kind));
-    if (found == tensors.end()) {
-      rows.emplace_back();
-      continue;
-    }
-    rows.push_back(found->second);
-    if (first.shape.empty()) first = found->second;
-    if (rows.back().dim() == 0) fail("tensor ", found->second.origin, " has no rows");
-    origin += (origin.empty() ? "" : ", ") + found->second.origin;
-    tensors.erase(found);
-  }
-  if (origin.empty()) return;
-  for (NamedTensor& part : rows) {
-    if (!part.shape.empty()) continue;
-    if (kind == "weight") fail("a tensor that belongs to ", origin, " is missing");
-    part = NamedTensor(at::zeros({first.shape.front()}, c10::ScalarType::Float), "");
-  }
-  NamedTensor result = first;
-  result.origin = origin;
-  result.shape.front() = 0;
-  for (const NamedTensor& part : rows) {
-    if (!std::equal(part.shape.begin() + 1, part.shape.end(), first.shape.begin() + 1,
-                    first.shape.end())) {
-      fail("tensors ", origin, " differ in shape: ", at::IntArrayRef(first.shape), " and ",
-           at::IntArrayRef(part.shape));
-    }
-    result.shape.front() += part.shape.front();
-  }
-  result.read_row = nullptr;
-  result.read = [rows] {
-    std::vector<at::Tensor> tensors_of_rows;
-    for (const NamedTensor& part : rows) tensors_of_rows.push_back(part.read());
-    return at::cat(tensors_of_rows);
-  };
-  tensors[concat(layer, fused, ".", kind)] = std::move(result);
 }
 
 void ignore_where(StateDict& tensors, std::vector<IgnoredTensor>& ignored, const IgnoreRules& rules,
@@ -99,6 +54,15 @@ StateDict read_state_dict(const std::shared_ptr<const TensorSource>& source) {
   for (const std::string& name : source->names()) {
     NamedTensor& tensor = tensors[name];
     tensor.shape = source->shape(name);
+    for (const int64_t size : tensor.shape) {
+      // Products of two sizes then fit into 64 bits, also where nothing else has checked them:
+      // types that can't be read, and tensors without elements.
+      constexpr int64_t kLargest = std::numeric_limits<int32_t>::max();
+      if (size > kLargest) {
+        fail("\"", source->path(), "\": tensor ", quoted_name(name), ": shape ",
+             at::IntArrayRef(tensor.shape), " is too large");
+      }
+    }
     tensor.dtype = source->dtype(name);
     tensor.origin = name;
     tensor.read = [source, name] { return source->tensor(name); };
@@ -135,7 +99,8 @@ StateDict renamed(const StateDict& tensors, const Replacements& replacements) {
     }
     const auto [existing, inserted] = result.emplace(name, entry);
     if (!inserted) {
-      fail("tensors ", existing->second.origin, " and ", entry.origin, " are both ", name);
+      fail("tensors ", quoted_name(existing->second.origin), " and ", quoted_name(entry.origin),
+           " are both ", quoted_name(name));
     }
   }
   return result;
@@ -154,23 +119,18 @@ void ignore_endings(StateDict& tensors, std::vector<IgnoredTensor>& ignored,
   });
 }
 
-void fuse_rows(StateDict& tensors, const std::string& place, const std::vector<std::string>& parts,
-               const std::string& fused) {
-  const std::string first = place + parts.front() + ".weight";
-  std::vector<std::string> layers;
-  for (const auto& [name, entry] : tensors) {
-    if (name.ends_with(first)) layers.push_back(name.substr(0, name.size() - first.size()) + place);
-  }
-  for (const std::string& layer : layers) {
-    fuse_one(tensors, layer, parts, fused, "weight");
-    fuse_one(tensors, layer, parts, fused, "bias");
-  }
-}
-
 std::string nearest_name(const std::string& name, const std::vector<std::string>& candidates) {
   std::string nearest;
+  constexpr size_t kLongest = 200;  // the time grows with the product of the lengths
+  constexpr size_t kMost = 50000;
+  if (name.size() > kLongest || candidates.size() > kMost) return nearest;
   size_t smallest = name.size() / 3 + 1;  // farther names would be no help
   for (const std::string& candidate : candidates) {
+    // no distance is smaller than the difference of the lengths
+    if (std::max(name.size(), candidate.size()) - std::min(name.size(), candidate.size()) >=
+        smallest) {
+      continue;
+    }
     const size_t distance = edit_distance(name, candidate);
     if (distance < smallest) {
       smallest = distance;

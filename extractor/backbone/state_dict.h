@@ -59,12 +59,6 @@ void ignore(StateDict& tensors, std::vector<IgnoredTensor>& ignored, const Ignor
 void ignore_endings(StateDict& tensors, std::vector<IgnoredTensor>& ignored,
                     const IgnoreRules& rules);
 
-// Puts linear layers that read the same input together, row under row: with ".attn.", {"q", "k",
-// "v"}, "qkv" blocks.{i}.attn.{q,k,v}.{weight,bias} -> blocks.{i}.attn.qkv.{weight,bias}. Where
-// only some of them have a bias, the others' is zero.
-void fuse_rows(StateDict& tensors, const std::string& place, const std::vector<std::string>& parts,
-               const std::string& fused);
-
 // The most similar of `candidates` by edit distance; empty where none is near.
 std::string nearest_name(const std::string& name, const std::vector<std::string>& candidates);
 

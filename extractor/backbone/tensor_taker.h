@@ -22,8 +22,6 @@ class TensorTaker {
   at::Tensor take(const std::string& name, const std::vector<int64_t>& shape,
                   c10::ScalarType dtype = c10::ScalarType::Float);
   bool has(const std::string& name) const { return tensors_.count(name) != 0; }
-  // Whether any block has it: a part that only some of them have is an error, not another model.
-  bool any_block_has(const std::string& suffix) const;
   bool only_checks() const { return only_check_; }
   // An Error names the first tensor that is missing (and the nearest name left over), or else the
   // first that nobody took.

@@ -12,7 +12,14 @@ constexpr auto kReplace = nlohmann::json::error_handler_t::replace;
 }  // namespace
 
 std::string json_text(const nlohmann::json& value) {
-  return value.is_string() ? value.get<std::string>() : value.dump(-1, ' ', false, kReplace);
+  if (!value.is_string()) return value.dump(-1, ' ', false, kReplace);
+  // Names out of files must not move the terminal's cursor.
+  std::string text;
+  for (const char c : value.get_ref<const std::string&>()) {
+    const bool is_control = static_cast<unsigned char>(c) < ' ' || c == '\x7f';
+    text += is_control ? '?' : c;
+  }
+  return text;
 }
 
 void print_json(const nlohmann::json& value) {

@@ -8,7 +8,8 @@
 
 namespace last {
 
-// Strings without quotes, anything else as JSON; bytes that aren't UTF-8 are replaced.
+// Strings without quotes and control characters, anything else as JSON; there, bytes that aren't
+// UTF-8 are replaced.
 std::string json_text(const nlohmann::json& value);
 
 // To standard output, indented.

@@ -291,19 +291,19 @@ def test_timm_architecture_names(tmp_path, name):
 
 
 @pytest.mark.parametrize("change,expected", [
-    (lambda s: s.pop("blocks.1.attn.qkv.bias"), "blocks.1.attn.qkv.bias [96] is missing"),
+    (lambda s: s.pop("blocks.1.attn.qkv.bias"), '"blocks.1.attn.qkv.bias" [96] is missing'),
     (lambda s: s.update({"blocks.1.attn.qkv.bais": s.pop("blocks.1.attn.qkv.bias")}),
-     "blocks.1.attn.qkv.bais [96] has no place in the ViTs that this program knows; leaving it out "
-     "could change the features; the nearest known name is blocks.1.attn.qkv.bias"),
+     '"blocks.1.attn.qkv.bais" [96] has no place in the ViTs that this program knows; leaving it out '
+     'could change the features; the nearest known name is "blocks.1.attn.qkv.bias"'),
     (lambda s: s.update({"blocks.0.attn.q_norm.weight": torch.ones(8)}),
-     "blocks.0.attn.q_norm.weight [8] has no place"),
-    (lambda s: s.update({"norm.bias": torch.ones(8)}), "norm.bias: shape [32] expected, found [8]"),
+     '"blocks.0.attn.q_norm.weight" [8] has no place'),
+    (lambda s: s.update({"norm.bias": torch.ones(8)}), '"norm.bias": shape [32] expected, found [8]'),
     (lambda s: s.update({"norm.bias": torch.ones(32, dtype=torch.int32)}), "found Int"),
-    (lambda s: s.pop("blocks.1.ls1.gamma"), "blocks.1.ls1.gamma [32] is missing"),
-    (lambda s: s.pop("pos_embed"), "pos_embed is missing"),
+    (lambda s: s.pop("blocks.1.ls1.gamma"), '"blocks.1.ls1.gamma" [32] is missing'),
+    (lambda s: s.pop("pos_embed"), '"pos_embed" is missing'),
     (lambda s: s.pop("patch_embed.proj.weight"),
-     "for family timm the tensor patch_embed.proj.weight is missing"),
-    (lambda s: s.pop("patch_embed.proj.bias"), "patch_embed.proj.bias [32] is missing"),
+     'for family timm the tensor "patch_embed.proj.weight" is missing'),
+    (lambda s: s.pop("patch_embed.proj.bias"), '"patch_embed.proj.bias" [32] is missing'),
 ])
 def test_defects_are_named(tmp_path, change, expected):
     state = {k: v.clone() for k, v in small_model(init_values=0.1).state_dict().items()}

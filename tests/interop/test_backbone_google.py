@@ -97,11 +97,11 @@ def test_npz_at_another_size(tmp_path, size):
 
 
 @pytest.mark.parametrize("damage,expected", [
-    (lambda f: f.pop("Transformer/encoderblock_1/LayerNorm_0/bias"), "blocks.1.norm1.bias [32] is missing"),
+    (lambda f: f.pop("Transformer/encoderblock_1/LayerNorm_0/bias"), '"Transformer/encoderblock_1/LayerNorm_0/bias" [32] is missing'),
     (lambda f: f.update({"Transformer/encoderblock_0/LayerNorm_5/bias": np.ones(32, np.float32)}),
-     "Transformer/encoderblock_0/LayerNorm_5/bias [32] has no place"),
+     '"Transformer/encoderblock_0/LayerNorm_5/bias" [32] has no place'),
     (lambda f: f.update({"Transformer/encoder_norm/scale": np.ones(31, np.float32)}),
-     "Transformer/encoder_norm/scale: shape [32] expected, found [31]"),
+     '"Transformer/encoder_norm/scale": shape [32] expected, found [31]'),
     (lambda f: f.update({"conv_root/kernel": f.pop("embedding/kernel")}), "a ViT on top of a ResNet"),
 ])
 def test_npz_defects(tmp_path, damage, expected):

@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include "common/error.h"
+#include "common/tensor_file/safetensors_header.h"
 #include "extractor/backbone/families/projections.h"
 
 namespace last {
@@ -16,13 +18,29 @@ bool applies(const StateDict& tensors) {
 // [q, k, v] with a bias_mask beside it, whose middle third is 0: the keys have no bias.
 void mask_key_biases(CanonicalCheckpoint& checkpoint) {
   StateDict& tensors = checkpoint.tensors;
+  if (!any_block_has(tensors, ".attn.qkv.bias_mask")) {
+    if (any_block_has(tensors, ".attn.qkv.bias")) {
+      checkpoint.notes.push_back(
+          "no bias_mask is there: the keys keep their bias, which Meta's models mask away");
+    }
+    return;
+  }
+  const StateDict whole = tensors;
   for (int64_t i = 0, depth = count_blocks(tensors); i < depth; ++i) {
-    const std::string attention = "blocks." + std::to_string(i) + ".attn.";
-    const auto mask = tensors.find(attention + "qkv.bias_mask");
-    if (mask == tensors.end()) continue;
+    const std::string name = concat("blocks.", i, ".attn.qkv.bias");
+    const auto mask = tensors.find(name + "_mask");
+    if (mask == tensors.end()) {
+      fail_missing(whole, name + "_mask",
+                   [](const auto& other) { return other.ends_with(".attn.qkv.bias_mask"); });
+    }
+    const auto bias = tensors.find(name);
+    if (bias != tensors.end() && bias->second.shape != mask->second.shape) {
+      fail("tensors ", quoted_name(bias->second.origin), " ", at::IntArrayRef(bias->second.shape),
+           " and ", quoted_name(mask->second.origin), " ", at::IntArrayRef(mask->second.shape),
+           " differ in shape");
+    }
     checkpoint.ignored.push_back({mask->second.origin, "masks the bias of the keys: taken as 0"});
     tensors.erase(mask);
-    const auto bias = tensors.find(attention + "qkv.bias");
     if (bias == tensors.end()) continue;
     bias->second = changed(bias->second, bias->second.shape, [](const at::Tensor& value) {
       const int64_t third = value.size(0) / 3;

@@ -6,8 +6,7 @@ namespace last {
 namespace {
 
 bool applies(const StateDict& tensors) {
-  return tensors.count("blocks.0.attn.q_bias") != 0 ||
-         tensors.count("blocks.0.attn.q_proj.weight") != 0;
+  return any_block_has(tensors, ".attn.q_bias") || any_block_has(tensors, ".attn.q_proj.weight");
 }
 
 // The plain tensors of EVA-02's enormous model are those of a model with norms before; only its

@@ -10,6 +10,7 @@
 #include <ATen/ops/add.h>
 
 #include "common/error.h"
+#include "common/tensor_file/safetensors_header.h"
 #include "extractor/backbone/families/dinov2.h"
 #include "extractor/backbone/families/dinov3.h"
 #include "extractor/backbone/families/eva.h"
@@ -50,6 +51,11 @@ std::pair<int64_t, std::string_view> split_block_name(const std::string& name) {
   return {index, std::string_view(parsed.ptr + 1, static_cast<size_t>(end - parsed.ptr - 1))};
 }
 
+// What both begin with.
+std::string_view common_start(std::string_view a, std::string_view b) {
+  return a.substr(0, static_cast<size_t>(std::ranges::mismatch(a, b).in1 - a.begin()));
+}
+
 }  // namespace
 
 bool is_canonical_name(const std::string& name) {
@@ -72,6 +78,49 @@ int64_t count_blocks(const StateDict& tensors) {
     depth = std::max(depth, split_block_name(name).first + 1);
   }
   return depth;
+}
+
+bool any_block_has(const StateDict& tensors, std::string_view ending) {
+  return std::ranges::any_of(tensors, [&](const auto& entry) {
+    return entry.first.starts_with(kBlocks) && entry.first.ends_with(ending);
+  });
+}
+
+std::string name_in_file(const StateDict& tensors, const std::string& name) {
+  const auto [block, rest] = split_block_name(name);
+  const auto below = [](int64_t i) { return concat(kBlocks, i, "."); };
+  for (int64_t i = 0, depth = count_blocks(tensors); block >= 0 && i < depth; ++i) {
+    const auto other = tensors.find(below(i) + std::string(rest));
+    if (other == tensors.end()) continue;
+    // What the names of the two blocks begin with in the file, by the tensors that both have.
+    std::string_view start = "", other_start = "";
+    bool known = false;
+    for (const auto& [inside, tensor] : below_prefix(tensors, below(block))) {
+      const auto mine = tensors.find(below(block) + inside),
+                 theirs = tensors.find(below(i) + inside);
+      if (theirs == tensors.end()) continue;
+      start = known ? common_start(start, mine->second.origin) : mine->second.origin;
+      other_start =
+          known ? common_start(other_start, theirs->second.origin) : theirs->second.origin;
+      known = true;
+    }
+    if (known && other->second.origin.starts_with(other_start)) {
+      return concat(start, other->second.origin.substr(other_start.size()));
+    }
+  }
+  return name;
+}
+
+void fail_missing(const StateDict& tensors, const std::string& name,
+                  const std::function<bool(const std::string&)>& is_known) {
+  const std::string missing = name_in_file(tensors, name);
+  std::vector<std::string> unknown;
+  for (const auto& [candidate, tensor] : tensors) {
+    if (!is_canonical_name(candidate) && !is_known(candidate)) unknown.push_back(tensor.origin);
+  }
+  const std::string nearest = nearest_name(missing, unknown);
+  fail("tensor ", quoted_name(missing), " is missing",
+       nearest.empty() ? "" : "; the nearest name is " + quoted_name(nearest));
 }
 
 bool Family::recognises(const StateDict& tensors) const {

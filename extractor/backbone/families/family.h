@@ -1,7 +1,9 @@
 #pragma once
 
+#include <functional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "extractor/backbone/architecture.h"
@@ -19,7 +21,8 @@ namespace last {
 struct CanonicalCheckpoint {
   StateDict tensors;
   std::vector<IgnoredTensor> ignored;
-  ArchitectureHints hints;  // what the family and its tensors tell
+  std::vector<std::string> notes;  // for people
+  ArchitectureHints hints;         // what the family and its tensors tell
 };
 
 // Whether a tensor can have this name in a CanonicalCheckpoint.
@@ -28,6 +31,13 @@ bool is_canonical_name(const std::string& name);
 std::vector<std::string> canonical_names(int64_t depth);
 // 1 + the largest i of blocks.{i}.*
 int64_t count_blocks(const StateDict& tensors);
+// Whether there is a blocks.{i}.* that ends so.
+bool any_block_has(const StateDict& tensors, std::string_view ending);
+// What the file would call the missing tensor `name`: as in another block, else `name` itself.
+std::string name_in_file(const StateDict& tensors, const std::string& name);
+// An Error about it, with the nearest of the names that are neither canonical nor `is_known`.
+[[noreturn]] void fail_missing(const StateDict& tensors, const std::string& name,
+                               const std::function<bool(const std::string&)>& is_known);
 
 // One naming scheme of checkpoints.
 struct Family {

@@ -3,7 +3,9 @@
 #include <utility>
 
 #include "common/error.h"
+#include "common/tensor_file/safetensors_header.h"
 #include "extractor/backbone/families/timm.h"
+#include "extractor/backbone/fuse_rows.h"
 
 namespace last {
 namespace {
@@ -25,7 +27,7 @@ StateDict unstacked(const StateDict& tensors) {
     }
     if (entry.dim() == 0 || entry.shape[0] < 1 || entry.shape[0] > 999 ||
         (layers >= 0 && layers != entry.shape[0])) {
-      fail("tensor ", entry.origin, ": shape ", at::IntArrayRef(entry.shape),
+      fail("tensor ", quoted_name(entry.origin), ": shape ", at::IntArrayRef(entry.shape),
            "; a stack of as many blocks as the other tensors have is expected");
     }
     layers = entry.shape[0];

@@ -1,6 +1,7 @@
 #include "extractor/backbone/families/transformers_dinov3.h"
 
 #include "extractor/backbone/families/dinov3.h"
+#include "extractor/backbone/fuse_rows.h"
 
 namespace last {
 namespace {
@@ -22,13 +23,14 @@ CanonicalCheckpoint convert(StateDict tensors) {
                         {".layer_scale2.lambda1", ".ls2.gamma"},
                         {".mlp.down_proj.", ".mlp.fc2."}});
   // up_proj is the whole of a plain MLP's first layer, and the second half of a gated one's
-  const bool gated = checkpoint.tensors.count("blocks.0.mlp.gate_proj.weight") != 0;
+  const bool gated = any_block_has(checkpoint.tensors, ".mlp.gate_proj.weight");
   if (gated) {
     fuse_rows(checkpoint.tensors, ".mlp.", {"gate_proj", "up_proj"}, "fc1");
   } else {
     checkpoint.tensors = renamed(checkpoint.tensors, {{".mlp.up_proj.", ".mlp.fc1."}});
   }
-  fuse_rows(checkpoint.tensors, ".attn.", {"q", "k", "v"}, "qkv");
+  fuse_rows(checkpoint.tensors, ".attn.", {"q", "k", "v"}, "qkv",
+            /*without_bias=*/"k");
   ignore_what_maps_do_not_need(checkpoint);
   // Models without registers carry an empty tensor.
   const auto registers = checkpoint.tensors.find("reg_token");

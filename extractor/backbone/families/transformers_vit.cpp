@@ -1,5 +1,7 @@
 #include "extractor/backbone/families/transformers_vit.h"
 
+#include "extractor/backbone/fuse_rows.h"
+
 namespace last {
 namespace {
 

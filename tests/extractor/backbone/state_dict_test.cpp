@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "common/error.h"
+#include "extractor/backbone/fuse_rows.h"
 
 namespace last {
 namespace {
@@ -37,7 +38,7 @@ TEST(StateDict, QueryKeyAndValueBecomeOne) {
     }
     ++value;
   }
-  fuse_rows(tensors, ".attn.", {"q", "k", "v"}, "qkv");
+  fuse_rows(tensors, ".attn.", {"q", "k", "v"}, "qkv", /*without_bias=*/"k");
   ASSERT_EQ(tensors.size(), 2U);
   const at::Tensor weight = tensors.at(attention + "qkv.weight").read();
   EXPECT_EQ(weight[0][0].item<float>(), 1);
@@ -55,6 +56,17 @@ TEST(StateDict, AMissingPartIsAnError) {
   tensors = {{"blocks.0.mlp.gate.weight", {at::zeros({2, 2}), "gate"}},
              {"blocks.0.mlp.up.weight", {at::zeros({2, 3}), "up"}}};
   EXPECT_THROW(fuse_rows(tensors, ".mlp.", {"gate", "up"}, "fc1"), Error);
+}
+
+// Its bias asks for 4 TiB of zeros beside it.
+TEST(StateDict, ABiasOfManyDimensionsIsAnError) {
+  StateDict tensors;
+  for (const char* part : {"q", "k", "v"}) {
+    tensors[concat("blocks.0.attn.", part, ".weight")] = {at::zeros({2, 2}), part};
+  }
+  tensors["blocks.0.attn.q.bias"] =
+      tensors["blocks.0.attn.v.bias"] = {at::zeros({int64_t{1} << 40, 0}), "bias"};
+  EXPECT_THROW(fuse_rows(tensors, ".attn.", {"q", "k", "v"}, "qkv", "k"), Error);
 }
 
 TEST(NearestName, IsNearOrNone) {
