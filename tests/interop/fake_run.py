@@ -16,7 +16,7 @@ import pathlib
 import numpy as np
 import torch
 
-from checked_file import save_checked
+from checked_file import crc32c, save_checked
 
 HOSTILE = ['</script><script>document.title="broken"</script>', '"><img src=x onerror="x()">',
            "Robert'); DROP TABLE", "a,b\"c", "{{DATA}}", "<!--", "über 猫 \u2028", " ", "&lt;b&gt;"]
@@ -209,8 +209,10 @@ def make_run(folder, **values):
                   features=dict(store="fp16"),
                   machine=dict(device="cpu", threads=2, train=["train.h5"], val=[], test=["test.h5"]))
     (folder / "config.json").write_text(json.dumps(config))
-    (folder / "cost.json").write_text(json.dumps(dict(
-        sessions=1, seconds=sum(row["seconds"] for row in rows) + 20, peak_memory_bytes=1_300_000_000)))
+    cost = dict(sessions=1, seconds=float(sum(row["seconds"] for row in rows) + 20),
+                peak_memory_bytes=1_300_000_000)
+    text = json.dumps(list(cost.values()), separators=(",", ":"))
+    (folder / "cost.json").write_text(json.dumps({**cost, "crc32c": f"0x{crc32c(text.encode()):08x}"}))
     return folder
 
 

@@ -277,10 +277,19 @@ def test_quiet_prints_the_result_only(tiny, tmp_path):
 def test_a_changed_table_of_a_finished_run_is_named_and_written_anew(tiny, tmp_path):
     run = tmp_path / "run"
     whole = train(tiny, run, "--target", "corner").stdout
-    tables = ["networks.csv", "summary.txt", "metrics.jsonl", "predictions.corner.csv"]
+    tables = ["checksums.json", "config.json", "networks.csv", "summary.txt", "metrics.jsonl", "predictions.corner.csv"]
     assert sorted(json.loads((run / "checksums.json").read_text())) == sorted(tables)
+    readers = [[tool("trainer"), "report", "--run", run],
+               [tool("trainer"), "export", "--run", run, "--network", "best", "--out", tmp_path / "a"]]
+    config = (run / "config.json").read_text()
+    (run / "config.json").write_text(config.replace('"epochs": 4', '"epochs": 7'))
+    assert (run / "config.json").read_text() != config
+    for arguments in readers:
+        message = failing(arguments, 1)
+        assert "config.json" in message and "remove it" in message
+    (run / "config.json").write_text(config)
     (run / "summary.txt").write_text(whole.replace("%", "", 1) + "!")
-    for arguments in (command(tiny, run, "--target", "corner"), [tool("trainer"), "report", "--run", run]):
+    for arguments in (command(tiny, run, "--target", "corner"), *readers):
         message = failing(arguments, 1)
         assert "summary.txt" in message and "remove networks.csv" in message
     (run / "networks.csv").unlink()

@@ -13,6 +13,7 @@
 #include "trainer/commands/run_directory.h"
 #include "trainer/report/metrics_log.h"
 #include "trainer/report/run_checksums.h"
+#include "trainer/report/run_cost_file.h"
 #include "trainer/sweep/grid.h"
 #include "trainer/training/checkpoint.h"
 
@@ -60,7 +61,7 @@ class RunDamage : public testing::Test {
                         EXPECT_TRUE(harmless(bytes)) << what;
                       } catch (const Error& error) {
                         ++found;
-                        EXPECT_NE(std::string(error.what()).find(folder_), std::string::npos)
+                        EXPECT_NE(std::string(error.what()).find(path), std::string::npos)
                             << what << ": " << error.what();
                       }
                     });
@@ -119,15 +120,16 @@ TEST_F(RunDamage, OfTheConfigurationIsFoundOrHarmless) {
 TEST_F(RunDamage, OfATableOfAFinishedRunIsFound) {
   const RunDirectory directory(folder_, {{"options", 1}, {"data", 2}, {"part", 3}});
   const std::string table = "network,target,val_accuracy\n0,shape,91.25\n1,shape,92.5\n";
-  const std::vector<std::string> names = {"networks.csv", "summary.txt", "ensembles.csv",
-                                          "metrics.jsonl", "predictions.shape.csv"};
+  std::vector<std::string> names = {"networks.csv", "summary.txt", "ensembles.csv", "metrics.jsonl",
+                                    "predictions.shape.csv"};
   for (size_t i = 1; i < names.size(); ++i) overwrite(directory.file(names[i]), names[i] + table);
   save_run_checksums(folder_, table);
   EXPECT_FALSE(directory.finished());
   overwrite(directory.file("networks.csv"), table);
   EXPECT_TRUE(directory.finished());
-  overwrite(directory.file("cost.json"), "{}");  // written after the tables
+  overwrite(directory.file("cost.json"), "{}");  // written after the tables, checked by itself
   EXPECT_TRUE(directory.finished());
+  names.emplace_back("config.json");
   for (const std::string& name : names) {
     const std::string sound = read_text_file(directory.file(name));
     expect_found_or_harmless(
@@ -135,8 +137,52 @@ TEST_F(RunDamage, OfATableOfAFinishedRunIsFound) {
         [](const std::string&) { return false; });
     overwrite(directory.file(name), sound);
   }
+  const std::string checksums = read_text_file(directory.file("checksums.json"));
+  expect_found_or_harmless(
+      directory.file("checksums.json"), [&] { directory.finished(); },
+      [&](const std::string& bytes) {
+        return nlohmann::json::parse(bytes) == nlohmann::json::parse(checksums);
+      });
+  overwrite(directory.file("checksums.json"), checksums);
   std::filesystem::remove(directory.file("metrics.jsonl"));
   EXPECT_TRUE(directory.finished());
+}
+
+// The command that ran says what the configuration was; who only reads the run has the checksum.
+TEST_F(RunDamage, OfTheConfigurationOfAFinishedRunIsNoOtherConfiguration) {
+  const nlohmann::json config = {{"options", {{"epochs", 3}}}, {"data", 2}, {"part", 3}};
+  const std::string path = folder_ + "/config.json";
+  { const RunDirectory directory(folder_, config); }
+  overwrite(folder_ + "/networks.csv", "network\n");
+  save_run_checksums(folder_, "network\n");
+  const std::string sound = read_text_file(path);
+  std::string damaged = sound;
+  damaged[sound.find('3')] = '7';
+  overwrite(path, damaged);
+  try {
+    RunDirectory(folder_, config);
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    const std::string message = error.what();
+    EXPECT_NE(message.find("\"" + path + "\" is not what it was"), std::string::npos) << message;
+    EXPECT_NE(message.find("remove it"), std::string::npos) << message;
+  }
+  std::filesystem::remove(path);
+  { const RunDirectory directory(folder_, config); }
+  EXPECT_EQ(read_text_file(path), sound);
+}
+
+TEST_F(RunDamage, OfTheCostIsFoundOrHarmless) {
+  const std::string path = folder_ + "/cost.json";
+  const CostRecord cost = {3, 1234.5678, int64_t{5} << 30};
+  save_cost(path, cost);
+  CostRecord read;
+  expect_found_or_harmless(
+      path, [&] { read = load_cost(path); },
+      [&](const std::string&) {
+        return read.sessions == cost.sessions && read.seconds == cost.seconds &&
+               read.peak_memory_bytes == cost.peak_memory_bytes;
+      });
 }
 
 }  // namespace

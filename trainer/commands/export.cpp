@@ -50,6 +50,7 @@ std::optional<ExportOptions> parse_options(const std::vector<std::string>& argum
 std::vector<std::string> targets_of(const std::string& run) {
   const std::string path = run + "/config.json";
   if (!fs::exists(path)) fail("--run \"", run, "\" holds no run (it has no config.json)");
+  check_run_tables(run);
   try {
     std::vector<std::string> names;
     const auto config = nlohmann::json::parse(read_text_file(path));
@@ -89,7 +90,6 @@ std::string resolve_target(const ExportOptions& options, const std::vector<std::
 [[noreturn]] void fail_without_network(const std::string& run, int64_t index,
                                        const std::vector<std::string>& targets) {
   if (fs::exists(run + "/networks.csv")) {
-    check_run_tables(run);
     for (const auto& row : read_network_table(run + "/networks.csv", targets)) {
       if (row.setting.index != index) continue;
       fail("--network ", index, ": ", to_string(row.progress.status), ", so \"", run,

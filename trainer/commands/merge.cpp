@@ -22,6 +22,7 @@
 #include "trainer/commands/joined_search.h"
 #include "trainer/commands/publish.h"
 #include "trainer/commands/run_part.h"
+#include "trainer/report/run_cost_file.h"
 #include "trainer/report/tensorboard/tensorboard_log.h"
 
 namespace po = boost::program_options;
@@ -114,24 +115,18 @@ std::vector<NetworkRow> joined_rows(const std::vector<RunPart>& parts) {
   return rows;
 }
 
-// cost.json of all parts together.
-nlohmann::json joined_cost(const std::vector<RunPart>& parts) {
-  int64_t sessions = 0;
-  int64_t memory = 0;
-  double seconds = 0;
+// Of all parts together.
+CostRecord joined_cost(const std::vector<RunPart>& parts) {
+  CostRecord all;
   for (const auto& part : parts) {
     const std::string path = part.file("cost.json");
     if (!std::filesystem::exists(path)) continue;  // killed after its tables were written
-    try {
-      const auto cost = nlohmann::json::parse(read_text_file(path));
-      sessions += json_integer(cost.at("sessions"));
-      seconds += cost.at("seconds").get<double>();
-      memory = std::max(memory, json_integer(cost.at("peak_memory_bytes")));
-    } catch (const nlohmann::json::exception& error) {
-      fail("\"", path, "\" is damaged: ", error.what());
-    }
+    const CostRecord cost = load_cost(path);
+    all.sessions += cost.sessions;
+    all.seconds += cost.seconds;
+    all.peak_memory_bytes = std::max(all.peak_memory_bytes, cost.peak_memory_bytes);
   }
-  return {{"sessions", sessions}, {"seconds", seconds}, {"peak_memory_bytes", memory}};
+  return all;
 }
 
 void write_tensorboard(const RunDirectory& directory, const std::vector<std::string>& targets,
@@ -185,7 +180,7 @@ void join(const std::vector<RunPart>& parts, const RunDirectory& directory,
   copy_networks(parts, directory, rows.size());
   const auto metrics = joined_metrics(parts);
   write_file_atomically(directory.file("metrics.jsonl"), metrics);
-  write_file_atomically(directory.file("cost.json"), joined_cost(parts).dump(2) + "\n");
+  save_cost(directory.file("cost.json"), joined_cost(parts));
   write_tensorboard(directory, parts.front().targets, rows);
   save_joined_search(directory, {rows, {metrics.size(), crc32c(metrics.data(), metrics.size())}});
 }

@@ -151,9 +151,9 @@ std::string cost_text(const RunRecord& run) {
     text += concat(", ", rate_text(60 * static_cast<double>(run.rows.size()) / seconds),
                    " networks per minute");
   }
-  if (run.cost.is_object()) {
-    text += concat("; ", format_duration(run.cost.value("seconds", 0.0)), " in all, at most ",
-                   format_size(run.cost.value("peak_memory_bytes", 0.0)), " of memory");
+  if (run.cost) {
+    text += concat("; ", format_duration(run.cost->seconds), " in all, at most ",
+                   format_size(run.cost->peak_memory_bytes), " of memory");
   }
   return text + "\n";
 }

@@ -5,12 +5,9 @@
 #include <sys/resource.h>
 #include <utility>
 
-#include <nlohmann/json.hpp>
-
 #include "common/cli/log.h"
 #include "common/cli/progress.h"
-#include "common/io/file.h"
-#include "common/io/json_integer.h"
+#include "trainer/report/run_cost_file.h"
 
 namespace last {
 namespace {
@@ -35,13 +32,12 @@ RunCost::~RunCost() {
 }
 
 void RunCost::save() const {
-  nlohmann::json cost = {{"sessions", 0}, {"seconds", 0.0}, {"peak_memory_bytes", 0}};
-  if (std::filesystem::exists(path_)) cost = nlohmann::json::parse(read_text_file(path_));
-  cost["sessions"] = json_integer(cost.at("sessions")) + 1;
-  cost["seconds"] = cost.at("seconds").get<double>() + seconds_since(start_);
-  cost["peak_memory_bytes"] =
-      std::max(json_integer(cost.at("peak_memory_bytes")), peak_memory_bytes());
-  write_file_atomically(path_, cost.dump(2) + "\n");
+  CostRecord cost;
+  if (std::filesystem::exists(path_)) cost = load_cost(path_);
+  ++cost.sessions;
+  cost.seconds += seconds_since(start_);
+  cost.peak_memory_bytes = std::max(cost.peak_memory_bytes, peak_memory_bytes());
+  save_cost(path_, cost);
 }
 
 }  // namespace last

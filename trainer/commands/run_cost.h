@@ -5,10 +5,8 @@
 
 namespace last {
 
-// cost.json: what a run has cost in all its sessions (it may have been interrupted and resumed),
-//   {"sessions", "seconds": wall time, "peak_memory_bytes": the largest resident set of a session}.
-// The session counts from construction to destruction, also when it ends by an exception; a killed
-// session is not counted.
+// Adds a session to cost.json: from construction to destruction, also when it ends by an exception;
+// a killed session is not counted.
 class RunCost {
  public:
   explicit RunCost(std::string path);

@@ -38,7 +38,7 @@ std::string prepared(const std::string& path) {
 nlohmann::json parse_config(const std::string& path) {
   const auto config = nlohmann::json::parse(read_text_file(path), nullptr, false);
   if (!config.is_object()) {
-    fail("\"", path, "\" is damaged: it is not JSON; delete the run directory");
+    fail("\"", path, "\" is damaged: it is not JSON; remove it and run the same command again");
   }
   return config;
 }
@@ -60,7 +60,8 @@ RunDirectory::RunDirectory(const std::string& path, const nlohmann::json& config
         first_difference({{part, stored.value(part, nlohmann::json::object())}},
                          {{part, config.at(part)}}, "in the earlier run", "now");
     if (!difference.empty()) {
-      fail("\"", path, "\" holds a run of another configuration: ", difference,
+      check_run_tables(path);  // of a finished run, config.json itself may be what is wrong
+      fail("\"", path, "\" holds a run of another configuration (", config_file, "): ", difference,
            "; name another --run directory, or delete this one");
     }
   }

@@ -100,6 +100,7 @@ RunPart read_run_part(const std::string& directory) {
   if (!fs::exists(part.file("config.json"))) {
     fail("\"", directory, "\" holds no run (no config.json in it)");
   }
+  check_run_tables(directory);
   part.config = read_config(part.file("config.json"));
   try {
     const auto& numbers = part.config.at("part");
@@ -119,7 +120,6 @@ RunPart read_run_part(const std::string& directory) {
       fail("\"", directory, "\" (part ", part.part.index, " of ", part.part.count,
            ") is not finished: run its command again to go on");
     }
-    check_run_tables(directory);
     part.rows = read_network_table(part.file("networks.csv"), part.targets);
   } catch (const nlohmann::json::exception& error) {
     fail("\"", part.file("config.json"), "\" is damaged: ", error.what());

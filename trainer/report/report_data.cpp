@@ -203,6 +203,12 @@ std::string plain_text(const Json& value) {
   return text;
 }
 
+// What the page shows of it.
+Json cost_json(const RunRecord& run) {
+  if (!run.cost) return nullptr;
+  return {{"seconds", run.cost->seconds}, {"peak_memory_bytes", run.cost->peak_memory_bytes}};
+}
+
 Json facts_json(const RunRecord& run) {
   Json facts = Json::array();
   const auto add_all = [&](const char* part) {
@@ -262,7 +268,7 @@ Json report_data(const RunRecord& run, const std::vector<Answer>& answers, bool 
   }
   return {{"name", run.name},           {"targets", targets},
           {"has_val", has_val},         {"machine", machine_text(run.config)},
-          {"facts", facts_json(run)},   {"cost", run.cost},
+          {"facts", facts_json(run)},   {"cost", cost_json(run)},
           {"columns", names},           {"networks", networks},
           {"curves", curves},           {"answers", answers_json},
           {"predictions", predictions}, {"chosen_on_val", chosen_on_val && has_val}};

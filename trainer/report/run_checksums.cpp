@@ -14,8 +14,9 @@ namespace {
 
 constexpr char kFile[] = "checksums.json";
 
-bool is_table(const std::string& name) {
-  return name == "summary.txt" || name == "ensembles.csv" || name == "metrics.jsonl" ||
+bool has_checksum(const std::string& name) {
+  return name == "config.json" || name == "summary.txt" || name == "ensembles.csv" ||
+         name == "metrics.jsonl" ||
          ((name.starts_with("predictions.") || name.starts_with("ensemble_predictions.")) &&
           name.ends_with(".csv"));
 }
@@ -28,16 +29,22 @@ void save_run_checksums(const std::string& run, const std::string& networks_csv)
   nlohmann::json checksums = {{"networks.csv", checksum_of(networks_csv)}};
   for (const auto& entry : std::filesystem::directory_iterator(run)) {
     const std::string name = entry.path().filename().string();
-    if (is_table(name)) checksums[name] = checksum_of(read_text_file(entry.path().string()));
+    if (has_checksum(name)) checksums[name] = checksum_of(read_text_file(entry.path().string()));
   }
+  checksums[kFile] = checksum_of(checksums.dump());  // of the others
   write_file_atomically(run + "/" + kFile, checksums.dump(2) + "\n");
 }
 
 void check_run_tables(const std::string& run) {
   const std::string path = run + "/" + kFile;
-  if (!std::filesystem::exists(path)) return;
+  if (!std::filesystem::exists(run + "/networks.csv") || !std::filesystem::exists(path)) return;
   try {
-    const auto checksums = nlohmann::json::parse(read_text_file(path));
+    auto checksums = nlohmann::json::parse(read_text_file(path));
+    const auto own = checksums.at(kFile).get<std::string>();
+    checksums.erase(kFile);
+    if (own != checksum_of(checksums.dump())) {
+      fail("\"", path, "\" is damaged: its own checksum is not right; remove it to go on without");
+    }
     for (const auto& [name, stored] : checksums.get_ref<const nlohmann::json::object_t&>()) {
       const std::string file = run + "/" + name;
       if (!std::filesystem::exists(file)) continue;
@@ -45,9 +52,9 @@ void check_run_tables(const std::string& run) {
       const auto expected = stored.get<std::string>();
       if (found != expected) {
         fail("\"", file, "\" is not what it was when the run finished: CRC-32C ", expected,
-             " expected, ", found,
-             " found; remove networks.csv and run the command again, which "
-             "writes the tables anew (if it was changed on purpose, remove \"",
+             " expected, ", found, " found; remove ", name == "config.json" ? "it" : "networks.csv",
+             " and run the same command again, which writes it anew (if it was changed on purpose, "
+             "remove \"",
              path, "\")");
       }
     }

@@ -125,7 +125,7 @@ RunRecord read_run(const std::string& path) {
           {target.at("name").get<std::string>(), json_integer(target.at("classes")), {}});
     }
   });
-  if (fs::exists(file("cost.json"))) run.cost = read_json(file("cost.json"));
+  if (fs::exists(file("cost.json"))) run.cost = load_cost(file("cost.json"));
   run.rows = read_network_table(file("networks.csv"), run.target_names());
   if (run.rows.empty()) fail("\"", file("networks.csv"), "\" lists no network");
   if (fs::exists(file("metrics.jsonl"))) run.curves = read_curves(file("metrics.jsonl"));

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "trainer/data/targets.h"
 #include "trainer/report/network_table.h"
 #include "trainer/report/predictions_file.h"
+#include "trainer/report/run_cost_file.h"
 
 namespace last {
 
@@ -33,7 +35,7 @@ struct RunRecord {
   std::string path;
   std::string name;       // the directory's own name
   nlohmann::json config;  // config.json
-  nlohmann::json cost;    // cost.json; null where there is none
+  std::optional<CostRecord> cost;
   std::vector<Target> targets;
   std::vector<NetworkRow> rows;                         // networks.csv
   std::map<int64_t, Curve> curves;                      // metrics.jsonl, by network

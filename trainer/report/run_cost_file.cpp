@@ -1,0 +1,49 @@
+#include "trainer/report/run_cost_file.h"
+
+#include <nlohmann/json.hpp>
+
+#include "common/error.h"
+#include "common/feature_store/hex.h"
+#include "common/io/checksum.h"
+#include "common/io/file.h"
+#include "common/io/json_integer.h"
+
+namespace last {
+namespace {
+
+std::string checksum_of(const CostRecord& cost) {
+  const std::string text =
+      nlohmann::json({cost.sessions, cost.seconds, cost.peak_memory_bytes}).dump();
+  return hex(crc32c(text.data(), text.size()));
+}
+
+}  // namespace
+
+void save_cost(const std::string& path, const CostRecord& cost) {
+  const nlohmann::json file = {{"sessions", cost.sessions},
+                               {"seconds", cost.seconds},
+                               {"peak_memory_bytes", cost.peak_memory_bytes},
+                               {"crc32c", checksum_of(cost)}};
+  write_file_atomically(path, file.dump(2) + "\n");
+}
+
+CostRecord load_cost(const std::string& path) {
+  CostRecord cost;
+  std::string stored;
+  try {
+    const auto file = nlohmann::json::parse(read_text_file(path));
+    cost = {json_integer(file.at("sessions")), file.at("seconds").get<double>(),
+            json_integer(file.at("peak_memory_bytes"))};
+    stored = file.at("crc32c").get<std::string>();
+  } catch (const nlohmann::json::exception& error) {
+    fail("\"", path, "\" is damaged: ", error.what(), "; remove it to go on without the cost");
+  }
+  const std::string found = checksum_of(cost);
+  if (found != stored) {
+    fail("\"", path, "\" is damaged: its CRC-32C is ", stored, ", that of its numbers is ", found,
+         "; remove it to go on without the cost");
+  }
+  return cost;
+}
+
+}  // namespace last
