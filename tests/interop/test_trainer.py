@@ -344,6 +344,14 @@ def test_a_split_keeps_copies_of_an_image_together(tiny, tmp_path):
     assert "the images split off for val" in result.stderr
 
 
+@pytest.mark.parametrize("norm, decay, warned", [
+    ("frozen,trainable", "0.05,2", True), ("trainable", "0.5", False), ("frozen,none", "2", False)])
+def test_a_large_decay_of_a_trainable_norm_is_a_warning(tiny, tmp_path, norm, decay, warned):
+    result = train(tiny, tmp_path / "run", "--norm", norm, "--weight-decay", decay, "--dry-run")
+    lines = [line for line in result.stderr.splitlines() if "warning" in line]
+    assert len(lines) == int(warned) and ("--weight-decay 2" in result.stderr) == warned
+
+
 def test_a_column_of_identifiers_is_refused(tiny, tmp_path):
     images = draw_images(tmp_path, "train", 20, 3)
     images.write_text("path,id,corner\n" + "\n".join(
