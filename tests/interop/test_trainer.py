@@ -318,6 +318,9 @@ def test_other_images_under_the_same_list_are_another_run(tiny, tmp_path):
 def test_images_that_are_trained_on_and_tested_on_are_a_warning(tiny, tmp_path):
     result = train({**tiny, "test": tiny["train"]}, tmp_path / "run", "--target", "corner")
     assert "96 of 96 different images of --test are in --train" in result.stderr
+    result = train({**tiny, "val": tiny["train"]}, tmp_path / "val", "--target", "corner")
+    assert "96 of 96 different images of --val are in --train" in result.stderr
+    assert "of --test" not in result.stderr
 
 
 @pytest.mark.parametrize("options, consequence", [
