@@ -20,16 +20,22 @@ std::string to_string(PosEmbedMode value) {
       return "transformers";
     case PosEmbedMode::kBigVision:
       return "big-vision";
+    case PosEmbedMode::kTimmNpz:
+      return "timm-npz";
+    case PosEmbedMode::kTorchvision:
+      return "torchvision";
   }
   fail("a position embedding mode without a name");
 }
 
 PosEmbedMode parse_pos_embed_mode(const std::string& name) {
-  for (const PosEmbedMode value : {PosEmbedMode::kTimm, PosEmbedMode::kDino,
-                                   PosEmbedMode::kTransformers, PosEmbedMode::kBigVision}) {
+  for (const PosEmbedMode value :
+       {PosEmbedMode::kTimm, PosEmbedMode::kDino, PosEmbedMode::kTransformers,
+        PosEmbedMode::kBigVision, PosEmbedMode::kTimmNpz, PosEmbedMode::kTorchvision}) {
     if (name == to_string(value)) return value;
   }
-  fail_usage("--pos-embed ", name, ": auto, timm, dino, transformers or big-vision expected");
+  fail_usage("--pos-embed ", name,
+             ": auto, timm, dino, transformers, big-vision, timm-npz or torchvision expected");
 }
 
 at::Tensor resample_positions(const at::Tensor& positions, int64_t height, int64_t width,
@@ -54,6 +60,12 @@ at::Tensor resample_positions(const at::Tensor& positions, int64_t height, int64
       break;
     case PosEmbedMode::kBigVision:
       result = at::upsample_bilinear2d(grid, size, /*align_corners=*/true);
+      break;
+    case PosEmbedMode::kTimmNpz:
+      result = at::upsample_bilinear2d(grid, size, /*align_corners=*/false);
+      break;
+    case PosEmbedMode::kTorchvision:
+      result = at::upsample_bicubic2d(grid, size, /*align_corners=*/true);
       break;
   }
   return result.permute({0, 2, 3, 1}).reshape({new_height * new_width, dim});

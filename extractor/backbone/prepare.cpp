@@ -43,7 +43,7 @@ class Preparation {
 
   VitWeights run(const CanonicalCheckpoint& checkpoint) {
     VitWeights weights;
-    weights.patch_embed = patch_embedding();
+    weights.patch_embed = patch_embedding(checkpoint.may_lack_patch_bias);
     add_tokens(checkpoint, weights);
     at::Tensor periods;
     if (taker_.has("rope.periods")) {
@@ -101,13 +101,12 @@ class Preparation {
     return result.copy_(rows.mul_(shape.size() == 2 ? scale.unsqueeze(1) : scale));
   }
 
-  LinearWeights patch_embedding() {
+  LinearWeights patch_embedding(bool may_lack_bias) {
     const int64_t dim = config_.dim;
     at::Tensor weight = taker_.take(
         "patch_embed.proj.weight", {dim, 3, model_.stored_patch_height, model_.stored_patch_width});
-    // Models with a norm before the blocks (CLIP's) have no bias here.
     at::Tensor bias;
-    if (taker_.has("patch_embed.proj.bias") || !taker_.has("norm_pre.weight")) {
+    if (taker_.has("patch_embed.proj.bias") || !may_lack_bias) {
       bias = taker_.take("patch_embed.proj.bias", {dim});
     }
     if (taker_.only_checks()) return {};

@@ -183,8 +183,13 @@ ResolvedModel resolve_model(const CanonicalCheckpoint& checkpoint, const Backbon
   }
   set_image_size(model, options, sidecar);
   decide_functions(config, options, sidecar, checkpoint.hints, report);
-  if (config.has_pos_embed && (config.grid_height() != model.positions.grid_height ||
-                               config.grid_width() != model.positions.grid_width)) {
+  const bool resampled =
+      config.has_pos_embed && (config.grid_height() != model.positions.grid_height ||
+                               config.grid_width() != model.positions.grid_width);
+  for (Decision& decision : report.decisions) {
+    if (decision.what == "pos_embed" && !resampled) decision.assumed = false;  // it changes nothing
+  }
+  if (resampled) {
     report.notes.push_back(
         concat("position embeddings are resampled from ", model.positions.grid_width, "x",
                model.positions.grid_height, " to ", config.grid_width(), "x", config.grid_height(),

@@ -51,7 +51,8 @@ void ModelOptions::add(OptionParser& parser) {
           "in pixels; another size than the checkpoint's resamples its patch embedding "
           "(FlexiViT)")(
           "pos-embed", with_default(&options_.pos_embed, "NAME"),
-          "how position embeddings are resampled: auto | timm | dino | transformers | big-vision");
+          "how position embeddings are resampled: auto | timm | dino | transformers | big-vision | "
+          "timm-npz | torchvision");
 }
 
 BackboneOptions ModelOptions::resolve() const {

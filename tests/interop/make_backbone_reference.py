@@ -129,6 +129,10 @@ def write_positions():
             num_prefix_tokens=0)[0],
         # dinov2/models/vision_transformer.py, interpolate_pos_encoding
         "dino": interpolated(scale_factor=((6 + 0.1) / 3, (4 + 0.1) / 5)),
+        "timm-npz": torch.nn.functional.interpolate(grid, (6, 4), mode="bilinear"),
+        # torchvision/models/vision_transformer.py, interpolate_embeddings
+        "torchvision": torch.nn.functional.interpolate(grid, (6, 4), mode="bicubic",
+                                                       align_corners=True),
         # transformers/models/vit/modeling_vit.py, interpolate_pos_encoding
         "transformers": interpolated(size=(6, 4)),
         # big_vision/models/vit.py, resample_posemb

@@ -99,7 +99,8 @@ def test_norm_eps(tmp_path):
     assert decision(report, "norm_eps")["source"] == "--norm-eps"
 
 
-@pytest.mark.parametrize("mode", ["timm", "dino", "transformers", "big-vision"])
+@pytest.mark.parametrize("mode", ["timm", "dino", "transformers", "big-vision", "timm-npz",
+                                  "torchvision"])
 def test_every_position_mode_can_be_asked_for(tmp_path, mode):
     model = small_model()
     save_state(model, tmp_path / "model.safetensors")
@@ -203,11 +204,11 @@ def test_what_is_assumed_is_said(tmp_path):
     run = extractor("run", "--weights", tmp_path / "weights.npz", "--images", tmp_path / "list.txt",
                     "--resize", "64", "--cache", tmp_path / "a.h5", "--dry-run").stderr
     assert "assuming activation gelu" in run and "(--activation changes it)" in run
-    assert "resampled from 3x3 to 4x4 patches, as big-vision does it (--pos-embed)" in run
+    assert "resampled from 3x3 to 4x4 patches, as timm-npz does it (--pos-embed)" in run
     assert "nothing beside the weights states mean and std" in run
     run = extractor("run", "--weights", tmp_path / "weights.npz", "--images", tmp_path / "list.txt",
                     "--resize", "48", "--cache", tmp_path / "a.h5", "--dry-run", "--activation",
-                    "gelu-tanh", "--mean", "0,0,0", "--std", "1,1,1").stderr
+                    "gelu-tanh", "--pos-embed", "timm", "--mean", "0,0,0", "--std", "1,1,1").stderr
     assert "assuming" not in run and "resampled" not in run and "nothing beside" not in run
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(
         {"image_mean": [0.1, 0.2, 0.3], "image_std": [0.4, 0.5, 0.6]}))

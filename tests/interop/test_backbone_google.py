@@ -1,9 +1,7 @@
 """Google's .npz checkpoints, as timm's loader reads them, and FlexiViT's patches of any size."""
 import numpy as np
 import pytest
-import scipy.ndimage
 import timm
-import torch
 
 from backbone_peers import assert_same_maps, images, run_tool, save_state, small_model, timm_maps
 
@@ -77,23 +75,6 @@ def test_npz(tmp_path, prefix, big_vision, stacked, save):
     assert report["config"]["heads"] == 4  # by the kernels' shape
     activation = next(d for d in report["decided"] if d["what"] == "activation")
     assert activation["assumed"] and activation["option"] == "--activation"
-
-
-@pytest.mark.parametrize("size", [(64, 80), (32, 32)])
-def test_npz_at_another_size(tmp_path, size):
-    """Both of Google's projects resample positions by scipy's zoom of order 1."""
-    model = small_model()
-    write_npz(tmp_path / "weights.npz", model, "", False)
-    positions = model.pos_embed.detach()
-    model.set_input_size(img_size=size)
-    height, width = size[0] // 16, size[1] // 16
-    grid = scipy.ndimage.zoom(positions[0, 1:].reshape(3, 3, 32).numpy(),
-                              (height / 3, width / 3, 1), order=1)
-    model.pos_embed.data = torch.cat(
-        [positions[:, :1], torch.from_numpy(grid).reshape(1, -1, 32)], 1)
-    maps, report = run_tool(tmp_path, tmp_path / "weights.npz", images(*size))
-    assert_same_maps(maps["maps"], timm_maps(model, images(*size)))
-    assert any("as big-vision" in note and "--pos-embed" in note for note in report["notes"])
 
 
 @pytest.mark.parametrize("damage,expected", [

@@ -31,6 +31,11 @@ CanonicalCheckpoint convert(StateDict tensors) {
                  {{".rope.freqs_cos", computed}, {".rope.freqs_sin", computed}});
   ignore_what_maps_do_not_need(checkpoint);
   join_projections(checkpoint.tensors);
+  if (any_block_has(checkpoint.tensors, ".mlp.norm.weight") &&
+      !any_block_has(checkpoint.tensors, ".attn.norm.weight")) {
+    checkpoint.notes.push_back(
+        "no norm is inside attention, as in EVA-02; the models of EVA-02-CLIP have one");
+  }
   ArchitectureHints& hints = checkpoint.hints;
   hints.source = "EVA's models of this kind";
   hints.activation = Activation::kGelu;

@@ -23,6 +23,7 @@ struct CanonicalCheckpoint {
   std::vector<IgnoredTensor> ignored;
   std::vector<std::string> notes;  // for people
   ArchitectureHints hints;         // what the family and its tensors tell
+  bool may_lack_patch_bias = false;
 };
 
 // Whether a tensor can have this name in a CanonicalCheckpoint.

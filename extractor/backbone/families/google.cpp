@@ -113,9 +113,11 @@ void add_hints(const StateDict& flax, CanonicalCheckpoint& checkpoint) {
   const bool tanh = is_tanh_siglip(checkpoint.tensors);
   hints.source = "what timm does with these files; JAX trained them with gelu-tanh";
   hints.activation = tanh ? Activation::kGeluTanh : Activation::kGelu;
-  if (!tanh) hints.assumed = {"activation"};
   hints.norm_eps = 1e-6;
-  hints.pos_embed = PosEmbedMode::kBigVision;
+  // Google's own programs resample as kBigVision does.
+  hints.pos_embed = PosEmbedMode::kTimmNpz;
+  if (!tanh) hints.assumed = {"activation"};
+  hints.assumed.insert("pos_embed");
   set_half_statistics(hints);
 }
 

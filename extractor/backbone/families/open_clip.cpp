@@ -14,13 +14,24 @@ void look_around(const StateDict& file, ArchitectureHints& hints) {
   }
 }
 
+bool any_starts_with(const StateDict& tensors, const std::string& start) {
+  const auto found = tensors.lower_bound(start);
+  return found != tensors.end() && found->first.starts_with(start);
+}
+
 CanonicalCheckpoint convert(StateDict tensors) {
   CanonicalCheckpoint checkpoint;
-  if (tensors.count("attn_pool.probe") != 0) {
+  // Its own files have these names too; the ones without a pooling have no final norm either.
+  if (tensors.count("attn_pool.probe") != 0 || tensors.count("ln_post.weight") == 0) {
     fail("this looks like a Perception Encoder, whose rotary position embedding is not supported");
   }
   ignore(tensors, checkpoint.ignored,
-         {{"proj", "projection to the space shared with text"}, {"attn_pool.", "pooling"}});
+         {{"proj", "projection to the space shared with text"},
+          {"attn_pool_contrastive.", "pooling"}});
+  if (any_starts_with(tensors, "attn_pool.")) {  // CoCa
+    ignore(tensors, checkpoint.ignored,
+           {{"attn_pool.", "pooling"}, {"ln_post.", "norm of what is pooled, not of the maps"}});
+  }
   checkpoint.tensors = renamed(tensors, {{"class_embedding", "cls_token"},
                                          {"positional_embedding", "pos_embed"},
                                          {"conv1.", "patch_embed.proj."},
@@ -36,6 +47,7 @@ CanonicalCheckpoint convert(StateDict tensors) {
                                          {".mlp.c_fc.", ".mlp.fc1."},
                                          {".mlp.c_proj.", ".mlp.fc2."}});
   add_token_dimensions(checkpoint.tensors);
+  checkpoint.may_lack_patch_bias = true;  // no model has one
   checkpoint.hints.source = "open_clip's models";
   set_clip_statistics(checkpoint.hints);
   checkpoint.hints.norm_eps = 1e-5;

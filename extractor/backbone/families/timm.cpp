@@ -1,5 +1,7 @@
 #include "extractor/backbone/families/timm.h"
 
+#include <algorithm>
+
 #include "common/error.h"
 
 namespace last {
@@ -10,21 +12,39 @@ CanonicalCheckpoint convert(StateDict tensors) {
   checkpoint.tensors = renamed(tensors, {{".gamma_1", ".ls1.gamma"}, {".gamma_2", ".ls2.gamma"}});
   ArchitectureHints& hints = checkpoint.hints;
   const bool clip = checkpoint.tensors.count("norm_pre.weight") != 0;
-  if (clip && checkpoint.tensors.count("attn_pool.latent") != 0) {
+  const bool final_norm = checkpoint.tensors.count("norm.weight") != 0 ||
+                          checkpoint.tensors.count("fc_norm.weight") != 0;
+  if (clip && (checkpoint.tensors.count("attn_pool.latent") != 0 || !final_norm)) {
     fail("this looks like a Perception Encoder, whose rotary position embedding is not supported");
   }
   ignore_what_maps_do_not_need(checkpoint);
   // timm gives the models with a norm before the blocks, which are CLIP's, 1e-5. Whether CLIP's
   // have GELU or QuickGELU shows nowhere; all others have GELU.
-  hints.norm_eps = clip ? 1e-5 : 1e-6;
+  // So it does to BEiT-3's, which are the only ones here with norms inside attention.
+  const bool beit3 = any_block_has(checkpoint.tensors, ".attn.norm.weight");
+  hints.norm_eps = clip || beit3 ? 1e-5 : 1e-6;
   hints.pos_embed = PosEmbedMode::kTimm;
-  hints.source = "timm's models of this kind";
+  // DINO, DeiT and MAE have the same names, and other ways of resampling.
+  hints.assumed.insert("pos_embed");
+  hints.source = beit3 ? "BEiT-3 in timm" : "timm's models of this kind";
+  checkpoint.may_lack_patch_bias = clip;
   if (!clip) {
     hints.activation =
         is_tanh_siglip(checkpoint.tensors) ? Activation::kGeluTanh : Activation::kGelu;
   }
   if (checkpoint.tensors.count("dist_token") != 0) set_imagenet_statistics(hints);
   return checkpoint;
+}
+
+// Training checkpoints of DINO hold its head beside the model (teacher.head., student.head.).
+void look_around(const StateDict& file, ArchitectureHints& hints) {
+  const bool dino = std::ranges::any_of(
+      file, [](const auto& entry) { return entry.first.ends_with(".head.last_layer.weight_v"); });
+  if (!dino) return;
+  hints.source = "DINO's models (its head is in the file)";
+  hints.pos_embed = PosEmbedMode::kDino;
+  hints.assumed.erase("pos_embed");
+  set_imagenet_statistics(hints);
 }
 
 }  // namespace
@@ -44,8 +64,8 @@ bool is_tanh_siglip(const StateDict& tensors) {
 }
 
 Family timm_family() {
-  return {
-      "timm", "timm names", {"patch_embed.proj.weight", "blocks.0.norm1.weight"}, nullptr, convert};
+  return {"timm",  "timm names", {"patch_embed.proj.weight", "blocks.0.norm1.weight"},
+          nullptr, convert,      look_around};
 }
 
 }  // namespace last

@@ -23,7 +23,7 @@ CanonicalCheckpoint convert(StateDict tensors) {
   set_imagenet_statistics(checkpoint.hints);
   checkpoint.hints.activation = Activation::kGelu;
   checkpoint.hints.norm_eps = 1e-6;
-  checkpoint.hints.pos_embed = PosEmbedMode::kTimm;
+  checkpoint.hints.pos_embed = PosEmbedMode::kTorchvision;
   return checkpoint;
 }
 

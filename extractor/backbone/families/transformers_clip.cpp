@@ -25,6 +25,7 @@ CanonicalCheckpoint convert(StateDict tensors) {
   fuse_rows(checkpoint.tensors, ".attn.", {"q", "k", "v"}, "qkv");
   add_token_dimensions(checkpoint.tensors);
   const bool clip = checkpoint.tensors.count("norm_pre.weight") != 0;
+  checkpoint.may_lack_patch_bias = clip;
   ArchitectureHints& hints = checkpoint.hints;
   hints.source = clip ? "transformers' CLIP" : "transformers' SigLIP";
   // CLIP's have GELU or QuickGELU, which only config.json tells.

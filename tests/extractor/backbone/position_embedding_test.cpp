@@ -1,5 +1,6 @@
 #include "extractor/backbone/position_embedding.h"
 
+#include <algorithm>
 #include <string>
 
 #include <ATen/TensorOperators.h>
@@ -27,9 +28,12 @@ TEST_P(Resampling, EqualsItsLibrary) {
 }
 
 INSTANTIATE_TEST_SUITE_P(, Resampling,
-                         testing::Values("timm", "dino", "transformers", "big-vision"),
+                         testing::Values("timm", "dino", "transformers", "big-vision", "timm-npz",
+                                         "torchvision"),
                          [](const auto& test) {
-                           return test.param == "big-vision" ? "big_vision" : test.param;
+                           std::string name = test.param;
+                           std::ranges::replace(name, '-', '_');
+                           return name;
                          });
 
 TEST(ResamplePositions, AnUnchangedGridStays) {
