@@ -4,7 +4,7 @@
     scripts/check_run.py RUN [RUN ..]
 
 Chooses from networks.csv by the rule of `trainer run --help` (highest mean validation accuracy over the seeds, then
-fewer parameters, then the lower network), counts right answers in predictions.TARGET.csv and
+lowest mean validation loss, then fewer parameters, then the lower network), counts right answers in predictions.TARGET.csv and
 ensemble_predictions.TARGET.csv, and compares with networks.csv, ensembles.csv and summary.txt. Needs pandas; shares
 no code with the trainer. Exit status 1 if any number differs.
 """
@@ -47,7 +47,7 @@ def choose(searched, settings):
     whole = [g for g in compared if (g.status == "ok").all()]
     if len(whole) > 1 and any(g.val_accuracy.isna().any() for g in whole):
         return None, len(compared)
-    whole.sort(key=lambda g: (-g.val_accuracy.mean(), g.parameters.min(), g.network.min()))
+    whole.sort(key=lambda g: (-g.val_accuracy.mean(), g.val_loss.mean(), g.parameters.min(), g.network.min()))
     return (whole[0] if whole else None), len(compared)
 
 
@@ -71,7 +71,7 @@ def summary_lines(path):
 
 
 def check_run(run, check):
-    networks = read(run / "networks.csv", na_values={c: [""] for c in ("val_accuracy", "test_accuracy")})
+    networks = read(run / "networks.csv", na_values={c: [""] for c in ("val_accuracy", "val_loss", "test_accuracy")})
     options = json.loads((run / "config.json").read_text())["options"]
     if options["select"] == "last":
         raise SystemExit(f"{run}: nothing was chosen (--select last)")

@@ -23,7 +23,7 @@ HOSTILE = ['</script><script>document.title="broken"</script>', '"><img src=x on
 COLUMNS = ("network,stage,method,target,rank,gap,heads,modules,variant,bias_correction,biases,pool,"
            "norm,learning_rate,head_learning_rate_scale,weight_decay,label_smoothing,seed,epochs,"
            "parameters,parameters_without_head,train_data,train_loss,val_accuracy,test_accuracy,"
-           "seconds,status").split(",")
+           "seconds,status,val_loss").split(",")
 PREDICTIONS = "path,label,network,prediction,probability,label_probability,data".split(",")
 DIM, DEPTH, TOKENS = 16, 2, 5
 
@@ -88,7 +88,7 @@ def make_row(rng, index, setting, seed, target, options, stage="search"):
         return dict(setting, network=index, stage=stage, target=target, seed=seed,
                     epochs=options.epochs, parameters=600000, parameters_without_head=590000,
                     train_data="train", train_loss="", val_accuracy="", test_accuracy="",
-                    seconds=3.2, status="diverged", quality=quality)
+                    seconds=3.2, status="diverged", val_loss="", quality=quality)
     retrained = stage == "retrain"
     has_test = retrained or not options.retrain
     return dict(setting, network=index, stage=stage, target=target, seed=seed,
@@ -97,7 +97,9 @@ def make_row(rng, index, setting, seed, target, options, stage="search"):
                 train_data="train+val" if retrained else "train", train_loss=2.2 - quality / 50,
                 val_accuracy="" if retrained or options.no_val else round(quality, 3),
                 test_accuracy=round(quality - 0.7 + rng.normal(0, 0.3), 3) if has_test else "",
-                seconds=4.1 + rng.uniform(0, 2), status="ok", quality=quality)
+                seconds=4.1 + rng.uniform(0, 2), status="ok",
+                val_loss="" if retrained or options.no_val else round(2.4 - quality / 50, 6),
+                quality=quality)
 
 
 def curve_lines(row, options):
@@ -109,6 +111,7 @@ def curve_lines(row, options):
                    train_loss=None if broken else 2.2 - row["quality"] / 50 * share,
                    train_accuracy=None if broken else min(100, row["quality"] * share * 1.04),
                    val_accuracy=None if broken else val,
+                   val_loss=None if broken or val is None else 2.4 - val / 50,
                    seconds=row["seconds"] * epoch / options.epochs)
 
 

@@ -38,7 +38,8 @@ def table(run):
 def metrics(run):
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     return sorted((line["epoch"], line["network"], line["learning_rate"], line["train_loss"],
-                   line["train_accuracy"], line["val_accuracy"]) for line in lines)
+                   line["train_accuracy"], line["val_accuracy"],
+                   line["val_loss"]) for line in lines)
 
 
 def check_same_run(whole, merged):

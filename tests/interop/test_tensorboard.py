@@ -19,7 +19,7 @@ from tensorboard.plugins.hparams import (api_pb2, backend_context, list_session_
 from paths import tool
 
 CURVES = {"train/loss": "train_loss", "train/accuracy": "train_accuracy",
-          "val/accuracy": "val_accuracy", "learning_rate": "learning_rate"}
+          "val/accuracy": "val_accuracy", "val/loss": "val_loss", "learning_rate": "learning_rate"}
 
 
 def command(tiny, run, *options):
@@ -87,7 +87,7 @@ def test_the_hparams_tab_has_every_option_of_the_grid(run):
     experiment = hparams_data(run / "tensorboard")["experiment"]
     names = {info.name: info.type for info in experiment.hparam_infos}
     assert {info.name.tag for info in experiment.metric_infos} == {
-        "train/loss", "train/accuracy", "val/accuracy", "test/accuracy"}
+        "train/loss", "train/accuracy", "val/accuracy", "val/loss", "test/accuracy"}
     table = pandas.read_csv(run / "networks.csv")
     groups = {}
     for row in table.itertuples():

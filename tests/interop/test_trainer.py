@@ -22,7 +22,7 @@ from trainer_runs import (command, description, failing, reference_logits, same_
 COLUMNS = ("network,stage,method,target,rank,gap,heads,modules,variant,bias_correction,biases,pool,"
            "norm,learning_rate,head_learning_rate_scale,weight_decay,label_smoothing,seed,epochs,"
            "parameters,parameters_without_head,train_data,train_loss,val_accuracy,test_accuracy,"
-           "seconds,status").split(",")
+           "seconds,status,val_loss").split(",")
 
 
 def test_run_writes_the_contracts_files(tiny, tmp_path):
@@ -38,10 +38,11 @@ def test_run_writes_the_contracts_files(tiny, tmp_path):
     assert len(lines) == 16 * 4
     assert [line["epoch"] for line in lines if line["network"] == 5] == [1, 2, 3, 4]
     assert set(lines[0]) == {"network", "epoch", "learning_rate", "train_loss", "train_accuracy",
-                             "val_accuracy", "seconds"}
+                             "val_accuracy", "val_loss", "seconds"}
     last = {line["network"]: line for line in lines if line["epoch"] == 4}
     for row in table.itertuples():
         assert last[row.network]["val_accuracy"] == pytest.approx(row.val_accuracy)
+        assert last[row.network]["val_loss"] == pytest.approx(row.val_loss)
         assert last[row.network]["train_loss"] == pytest.approx(row.train_loss)
         assert (run / "networks" / f"{row.network}.safetensors").exists()
     config = json.loads((run / "config.json").read_text())
@@ -75,6 +76,9 @@ def test_accuracies_are_those_of_pytorch(tiny, tmp_path, options):
                 assert description(path)["class_names"] == ["blue", "green", "red"]
             expected = 100 * (logits.argmax(1).numpy() == labels).mean()
             assert accuracy == pytest.approx(expected, abs=1e-6)
+            if split == "val":
+                loss = torch.nn.functional.cross_entropy(logits, torch.as_tensor(labels).long())
+                assert row.val_loss == pytest.approx(float(loss), rel=1e-5)
     assert table.test_accuracy.notna().all()
 
 
@@ -345,14 +349,6 @@ def test_a_split_keeps_copies_of_an_image_together(tiny, tmp_path):
     parts = sorted(int(n) for n in re.findall(r"(\d+) of 96 different images of --test", result.stderr))
     assert parts == sorted([len(said) // 2, 96 - len(said) // 2])
     assert "the images split off for val" in result.stderr
-
-
-@pytest.mark.parametrize("norm, decay, warned", [
-    ("frozen,trainable", "0.05,2", True), ("trainable", "0.5", False), ("frozen,none", "2", False)])
-def test_a_large_decay_of_a_trainable_norm_is_a_warning(tiny, tmp_path, norm, decay, warned):
-    result = train(tiny, tmp_path / "run", "--norm", norm, "--weight-decay", decay, "--dry-run")
-    lines = [line for line in result.stderr.splitlines() if "warning" in line]
-    assert len(lines) == int(warned) and ("--weight-decay 2" in result.stderr) == warned
 
 
 def test_a_column_of_identifiers_is_refused(tiny, tmp_path):

@@ -51,6 +51,7 @@ TEST_F(ReportFiles, ANetworkTableReadBackIsWrittenTheSame) {
   last.parameters_without_head = 1000;
   last.train_data = "train";
   last.progress.val_accuracy = 200.0 / 3;
+  last.progress.val_loss = 1.0 / 3;
   last.progress.seconds = 2.5;
   NetworkRow linear = last;
   linear.setting.index = 8;

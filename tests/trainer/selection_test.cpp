@@ -1,5 +1,7 @@
 #include "trainer/sweep/selection.h"
 
+#include <limits>
+
 #include <gtest/gtest.h>
 
 namespace last {
@@ -29,6 +31,18 @@ TEST(ChooseBest, ExportsTheLowestSeed) {
   const auto best = choose_best({candidate(0, 1e-3, 5, 90), candidate(1, 1e-3, 2, 80)});
   EXPECT_EQ(best->setting.seed, 2);
   EXPECT_EQ(best->setting.index, 1);
+}
+
+TEST(ChooseBest, TiesGoToTheLowerMeanLossOverSeeds) {
+  std::vector<Candidate> all = {candidate(0, 1e-3, 0, 90, 100), candidate(1, 1e-3, 1, 92, 100),
+                                candidate(2, 1e-2, 0, 91, 200), candidate(3, 1e-2, 1, 91, 200)};
+  const double losses[] = {0.2, 0.5, 0.3, 0.3};
+  for (size_t i = 0; i < all.size(); ++i) all[i].val_loss = losses[i];
+  EXPECT_EQ(choose_best(all)->setting.index, 2);
+  all[3].val_loss = std::numeric_limits<double>::quiet_NaN();  // what is unknown loses ties
+  EXPECT_EQ(choose_best(all)->setting.index, 0);
+  all[2].val_accuracy = 92;  // but only these
+  EXPECT_EQ(choose_best(all)->setting.index, 2);
 }
 
 TEST(ChooseBest, TiesGoToFewerParametersThenToTheLowerIndex) {

@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include <gtest/gtest.h>
 
 #include "common/error.h"
@@ -22,6 +24,7 @@ NetworkRow row(int64_t index, Method method, int64_t seed, double val, double te
   r.train_data = "train";
   r.progress.train_loss = 0.25;
   r.progress.val_accuracy = val;
+  if (!std::isnan(val)) r.progress.val_loss = 0.5;
   r.progress.test_accuracy = test;
   r.progress.seconds = 1.5;
   return r;
@@ -36,11 +39,11 @@ TEST(NetworkTable, WritesTheContractsColumns) {
       "network,stage,method,target,rank,gap,heads,modules,variant,bias_correction,biases,pool,"
       "norm,learning_rate,head_learning_rate_scale,weight_decay,label_smoothing,seed,epochs,"
       "parameters,parameters_without_head,train_data,train_loss,val_accuracy,test_accuracy,"
-      "seconds,status\n"
+      "seconds,status,val_loss\n"
       "0,search,last,\"a,\"\"b\"\"\",16,1,1,1,d,on,off,mean-patch,frozen,0.001,1,0.05,0,3,30,1000,"
-      "900,train,0.25,91.5,,1.500,ok\n"
+      "900,train,0.25,91.5,,1.500,ok,0.5\n"
       "1,search,linear,\"a,\"\"b\"\"\",,,,,,,,mean-patch,frozen,0.001,1,0.05,0,0,30,1000,900,train,"
-      "0.25,,80,1.500,ok\n");
+      "0.25,,80,1.500,ok,\n");
 }
 
 std::string file_of(const std::string& text) {
@@ -87,7 +90,7 @@ TEST(NetworkTable, DamageIsNamedWithItsLine) {
   expect(",90,", ",ninety,", "networks.csv:2: column val_accuracy");
   expect("\n0,", "\n0.5,", "networks.csv:2: column network");
   expect(",ok", ",fine", "column status");
-  expect(",ok", "", "26 fields");
+  expect(",ok", "", "27 fields");
   expect("\"a,", "\"c,", "column target");
   expect("test_accuracy", "tests", "has no column \"test_accuracy\"");
 }

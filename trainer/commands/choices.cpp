@@ -65,7 +65,8 @@ TargetChoice choose(const std::vector<NetworkRow>& rows, int64_t target, Selecti
                     int64_t compared) {
   std::vector<Candidate> candidates;
   for (const auto& row : rows) {
-    candidates.push_back({row.setting, row.progress.val_accuracy, row.parameters});
+    candidates.push_back(
+        {row.setting, row.progress.val_accuracy, row.progress.val_loss, row.parameters});
   }
   TargetChoice chosen{target, *choose_best(candidates), {}, {}, compared, 0};
   if (select == Selection::kLast) {

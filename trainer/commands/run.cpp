@@ -29,7 +29,6 @@
 #include "trainer/commands/run_directory.h"
 #include "trainer/commands/run_options.h"
 #include "trainer/commands/stage_runner.h"
-#include "trainer/report/number_text.h"
 #include "trainer/report/run_checksums.h"
 
 namespace last {
@@ -264,24 +263,11 @@ int Run::execute() {
   return kExitDone;
 }
 
-// Decay takes LayerNorm weights towards 0 like any others; a frozen norm is not touched by it.
-void warn_of_decayed_norm(const SearchSpace& space) {
-  const auto& norms = space.norms;
-  if (std::find(norms.begin(), norms.end(), FinalNorm::kTrainable) == norms.end()) return;
-  const auto& decays = space.weight_decays;
-  const double most = *std::max_element(decays.begin(), decays.end());
-  if (most < 1) return;
-  log_warning(concat("--weight-decay ", shortest(most),
-                     " also shrinks the final norm of --norm trainable, and so all that the head "
-                     "sees: --norm frozen is not decayed"));
-}
-
 }  // namespace
 
 int trainer_run(const std::vector<std::string>& arguments) {
   auto options = parse_run_options(arguments);
   if (!options) return kExitDone;
-  warn_of_decayed_norm(options->space);
   install_interrupt_handlers(options->time_limit);
   auto data = open_run_data(*options);
   const bool dry_run = options->dry_run;

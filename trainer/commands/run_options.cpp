@@ -100,7 +100,8 @@ void add_search_options(po::options_description& group, Texts& t, const std::str
 void add_selection_options(po::options_description& group, Texts& t) {
   add(group, "select", t.select, "HOW",
       "val: the setting with the highest mean validation accuracy over its seeds after the last "
-      "epoch | last: choose nothing, and report every setting after its last epoch (default: val "
+      "epoch, of equal ones that with the lowest mean loss | last: choose nothing, and report "
+      "every setting after its last epoch (default: val "
       "where there is validation data, else last)");
   add(group, "retrain", t.retrain, "WHAT",
       "none | train+val: train the best setting of each target and method again on both, and test "

@@ -80,11 +80,11 @@ TrainedStage StageRunner::train(const std::string& name, const std::string& trai
   return stage;
 }
 
-std::vector<std::vector<double>> StageRunner::evaluate(TrainedStage& stage, FeatureSource& source,
-                                                       const std::string& label,
-                                                       const LogitsObserver& on_logits) const {
+std::vector<std::vector<Measured>> StageRunner::evaluate(TrainedStage& stage, FeatureSource& source,
+                                                         const std::string& label,
+                                                         const LogitsObserver& on_logits) const {
   Progress progress(label, "images", source.data().size());
-  auto accuracies = last::evaluate(
+  auto measured = last::evaluate(
       stage.banks, source, options_.schedule.batch_size, compute_.device,
       [&](int64_t done) {
         check_interrupt(kHowToGoOn);
@@ -92,15 +92,15 @@ std::vector<std::vector<double>> StageRunner::evaluate(TrainedStage& stage, Feat
       },
       on_logits);
   progress.finish();
-  return accuracies;
+  return measured;
 }
 
 void StageRunner::test(TrainedStage& stage, FeatureSource& test,
                        const LogitsObserver& on_logits) const {
-  const auto accuracies = evaluate(stage, test, "testing", on_logits);
+  const auto measured = evaluate(stage, test, "testing", on_logits);
   for (size_t b = 0; b < stage.banks.size(); ++b) {
-    for (size_t k = 0; k < accuracies[b].size(); ++k) {
-      stage.banks[b].progress()[k].test_accuracy = accuracies[b][k];
+    for (size_t k = 0; k < measured[b].size(); ++k) {
+      stage.banks[b].progress()[k].test_accuracy = measured[b][k].accuracy;
     }
   }
 }

@@ -42,9 +42,9 @@ class StageRunner {
                      const std::vector<Setting>& settings, std::vector<Rung> rungs,
                      FeatureSource& train, FeatureSource* val);
   // One pass of all networks over a data set; what it is for is shown as progress.
-  std::vector<std::vector<double>> evaluate(TrainedStage& stage, FeatureSource& source,
-                                            const std::string& label,
-                                            const LogitsObserver& on_logits) const;
+  std::vector<std::vector<Measured>> evaluate(TrainedStage& stage, FeatureSource& source,
+                                              const std::string& label,
+                                              const LogitsObserver& on_logits) const;
   // Measures the stage's accuracies on the test set.
   void test(TrainedStage& stage, FeatureSource& test, const LogitsObserver& on_logits) const;
   // Writes the networks' files and the end of their curves. Returns a row per network, stopped ones

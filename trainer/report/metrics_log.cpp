@@ -58,6 +58,7 @@ void MetricsLog::append_epoch(const std::vector<Bank>& banks, int64_t epoch, int
           {"train_loss", number(network.train_loss)},
           {"train_accuracy", number(network.train_accuracy)},
           {"val_accuracy", number(network.val_accuracy)},
+          {"val_loss", number(network.val_loss)},
           {"seconds", number(network.seconds)}};
       lines += line.dump() + "\n";
     }

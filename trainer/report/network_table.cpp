@@ -11,7 +11,8 @@ namespace {
 constexpr char kHeader[] =
     "network,stage,method,target,rank,gap,heads,modules,variant,bias_correction,biases,pool,norm,"
     "learning_rate,head_learning_rate_scale,weight_decay,label_smoothing,seed,epochs,parameters,"
-    "parameters_without_head,train_data,train_loss,val_accuracy,test_accuracy,seconds,status";
+    "parameters_without_head,train_data,train_loss,val_accuracy,test_accuracy,seconds,status,"
+    "val_loss";
 
 const char* on_off(bool value) { return value ? "on" : "off"; }
 
@@ -43,7 +44,7 @@ std::string network_table_csv(const std::vector<NetworkRow>& rows) {
         << row.epochs << ',' << row.parameters << ',' << row.parameters_without_head << ','
         << row.train_data << ',' << shortest(n.train_loss) << ',' << shortest(n.val_accuracy) << ','
         << shortest(n.test_accuracy) << ',' << fixed(n.seconds, 3) << ',' << to_string(n.status)
-        << "\n";
+        << ',' << shortest(n.val_loss) << "\n";
   }
   return out.str();
 }

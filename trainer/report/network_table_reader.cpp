@@ -62,6 +62,7 @@ NetworkRow network_of(const TableRow& row, const std::vector<std::string>& targe
   network.train_data = row.text("train_data");
   network.progress.train_loss = row.number_or_nan("train_loss");
   network.progress.val_accuracy = row.number_or_nan("val_accuracy");
+  network.progress.val_loss = row.number_or_nan("val_loss");
   network.progress.test_accuracy = row.number_or_nan("test_accuracy");
   network.progress.seconds = row.number("seconds");
   network.progress.status = named(row, "status", parse_network_status);

@@ -14,22 +14,25 @@ std::vector<Choice> rank_settings(const std::vector<Candidate>& candidates) {
     auto found = std::find_if(choices.begin(), choices.end(), [&](const Choice& choice) {
       return same_but_for_seed(choice.setting, setting);
     });
-    if (found == choices.end()) found = choices.insert(choices.end(), Choice{setting, 0, {}});
+    if (found == choices.end()) found = choices.insert(choices.end(), Choice{setting, 0, 0, {}});
     if (setting.seed < found->setting.seed) found->setting = setting;
     found->members.push_back(static_cast<int64_t>(i));
   }
   for (auto& choice : choices) {
     for (const int64_t member : choice.members) {
       choice.mean_val_accuracy += candidates[static_cast<size_t>(member)].val_accuracy;
+      choice.mean_val_loss += candidates[static_cast<size_t>(member)].val_loss;
     }
-    choice.mean_val_accuracy /= static_cast<double>(choice.members.size());
+    const auto seeds = static_cast<double>(choice.members.size());
+    choice.mean_val_accuracy /= seeds;
+    choice.mean_val_loss /= seeds;
   }
   const auto rank = [&](const Choice& c) {
-    const double accuracy = std::isnan(c.mean_val_accuracy)
-                                ? -std::numeric_limits<double>::infinity()
-                                : c.mean_val_accuracy;
+    constexpr double kWorst = std::numeric_limits<double>::infinity();
     const auto& first = candidates[static_cast<size_t>(c.members.front())];
-    return std::make_tuple(-accuracy, first.parameters, c.setting.index);
+    return std::make_tuple(std::isnan(c.mean_val_accuracy) ? kWorst : -c.mean_val_accuracy,
+                           std::isnan(c.mean_val_loss) ? kWorst : c.mean_val_loss, first.parameters,
+                           c.setting.index);
   };
   std::sort(choices.begin(), choices.end(),
             [&](const Choice& a, const Choice& b) { return rank(a) < rank(b); });

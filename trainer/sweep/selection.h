@@ -12,6 +12,7 @@ namespace last {
 struct Candidate {
   Setting setting;
   double val_accuracy = 0;  // percent, at the last epoch
+  double val_loss = 0;      // mean cross-entropy then
   int64_t parameters = 0;
 };
 
@@ -19,11 +20,13 @@ struct Candidate {
 struct Choice {
   Setting setting;  // of the lowest seed
   double mean_val_accuracy = 0;
+  double mean_val_loss = 0;
   std::vector<int64_t> members;  // indices into the candidates
 };
 
-// Settings by mean validation accuracy over their seeds, the best first; ties go to fewer
-// parameters, then to the lower index. A setting with an unmeasured seed comes last.
+// Settings by mean validation accuracy over their seeds, the best first; ties, which few validation
+// images make frequent, go to the lower mean validation loss, then to fewer parameters, then to the
+// lower index. A setting with an unmeasured seed comes last.
 std::vector<Choice> rank_settings(const std::vector<Candidate>& candidates);
 
 // The first of them. Nothing where there is no candidate.

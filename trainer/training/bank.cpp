@@ -66,7 +66,7 @@ NetworkStatus parse_network_status(const std::string& name) {
 
 NetworkProgress::NetworkProgress() {
   constexpr double kUnmeasured = std::numeric_limits<double>::quiet_NaN();
-  train_loss = train_accuracy = val_accuracy = test_accuracy = kUnmeasured;
+  train_loss = train_accuracy = val_accuracy = val_loss = test_accuracy = kUnmeasured;
 }
 
 Bank::Bank(std::vector<Setting> settings, const std::vector<Target>& targets,

@@ -28,6 +28,7 @@ struct NetworkProgress {
   double train_loss = 0;
   double train_accuracy = 0;  // percent
   double val_accuracy = 0;    // percent
+  double val_loss = 0;        // mean cross-entropy, without label smoothing
   double test_accuracy = 0;   // percent
   double seconds = 0;         // its share of the wall time so far
 

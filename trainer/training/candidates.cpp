@@ -13,7 +13,7 @@ std::vector<Candidate> candidates_of(const std::vector<Bank>& banks,
     for (size_t k = 0; k < bank.settings().size(); ++k) {
       const auto& setting = bank.settings()[k];
       const int64_t classes = targets[static_cast<size_t>(setting.target)].classes;
-      candidates.push_back({setting, bank.progress()[k].val_accuracy,
+      candidates.push_back({setting, bank.progress()[k].val_accuracy, bank.progress()[k].val_loss,
                             count_parameters(setting.network, backbone, classes)});
     }
   }

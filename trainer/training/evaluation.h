@@ -16,13 +16,19 @@ struct BatchLogits {
 };
 using LogitsObserver = std::function<void(const BatchLogits&)>;
 
-// Accuracy in percent of every network of every bank over the labelled samples of a data set
-// (view 0): [banks][networks]. NaN where a network's target has no labelled sample or it diverged.
+// What a network reaches on the labelled samples of a data set (view 0); NaN where its target has
+// none or it diverged.
+struct Measured {
+  double accuracy = 0;  // percent
+  double loss = 0;      // mean cross-entropy, without label smoothing
+};
+
+// Every network of every bank over a data set: [banks][networks].
 // `on_batch` is called with the number of samples done; it may throw (Interrupted). `on_logits`,
 // where given, sees what every bank said about every batch.
-std::vector<std::vector<double>> evaluate(std::vector<Bank>& banks, FeatureSource& source,
-                                          int64_t batch_size, const c10::Device& device,
-                                          const std::function<void(int64_t)>& on_batch,
-                                          const LogitsObserver& on_logits = {});
+std::vector<std::vector<Measured>> evaluate(std::vector<Bank>& banks, FeatureSource& source,
+                                            int64_t batch_size, const c10::Device& device,
+                                            const std::function<void(int64_t)>& on_batch,
+                                            const LogitsObserver& on_logits = {});
 
 }  // namespace last

@@ -13,6 +13,7 @@ nlohmann::json to_json(const NetworkProgress& n) {
           {"train_loss", json_number(n.train_loss)},
           {"train_accuracy", json_number(n.train_accuracy)},
           {"val_accuracy", json_number(n.val_accuracy)},
+          {"val_loss", json_number(n.val_loss)},
           {"test_accuracy", json_number(n.test_accuracy)},
           {"seconds", json_number(n.seconds)}};
 }
@@ -26,6 +27,7 @@ NetworkProgress progress_from_json(const nlohmann::json& json) {
   n.train_loss = number_from_json(json.at("train_loss"));
   n.train_accuracy = number_from_json(json.at("train_accuracy"));
   n.val_accuracy = number_from_json(json.at("val_accuracy"));
+  n.val_loss = number_from_json(json.at("val_loss"));
   n.test_accuracy = number_from_json(json.at("test_accuracy"));
   n.seconds = number_from_json(json.at("seconds"));
   return n;

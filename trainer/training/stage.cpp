@@ -16,12 +16,14 @@ std::vector<int64_t> views_of(const Dataset& data) {
 
 void validate(std::vector<Bank>& banks, FeatureSource* val, bool due, const Schedule& schedule,
               const c10::Device& device, const std::function<void(int64_t)>& on_validation) {
-  std::vector<std::vector<double>> accuracies;
-  if (due) accuracies = evaluate(banks, *val, schedule.batch_size, device, on_validation);
+  constexpr double kUnmeasured = std::numeric_limits<double>::quiet_NaN();
+  std::vector<std::vector<Measured>> measured;
+  if (due) measured = evaluate(banks, *val, schedule.batch_size, device, on_validation);
   for (size_t b = 0; b < banks.size(); ++b) {
     for (size_t k = 0; k < banks[b].progress().size(); ++k) {
-      banks[b].progress()[k].val_accuracy =
-          due ? accuracies[b][k] : std::numeric_limits<double>::quiet_NaN();
+      auto& network = banks[b].progress()[k];
+      network.val_accuracy = due ? measured[b][k].accuracy : kUnmeasured;
+      network.val_loss = due ? measured[b][k].loss : kUnmeasured;
     }
   }
 }

@@ -29,8 +29,8 @@ struct StageObserver {
   // After every step, at a place from which the stage can be resumed.
   std::function<void(const StagePosition&)> on_step;
   // After every epoch (position.batch = 0), before on_step's checkpoint of it. Networks whose
-  // val_accuracy was measured in this epoch have it set, otherwise NaN. It may take networks out of
-  // the banks.
+  // val_accuracy and val_loss were measured in this epoch have them set, otherwise NaN. It may take
+  // networks out of the banks.
   std::function<void(const StagePosition&)> on_epoch;
   // During validation, with the number of samples done.
   std::function<void(int64_t)> on_validation;

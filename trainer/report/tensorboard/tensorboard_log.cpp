@@ -25,6 +25,7 @@ constexpr char kTestAccuracy[] = "test/accuracy";
 constexpr std::pair<const char*, const char*> kCurves[] = {{"train_loss", "train/loss"},
                                                            {"train_accuracy", "train/accuracy"},
                                                            {"val_accuracy", "val/accuracy"},
+                                                           {"val_loss", "val/loss"},
                                                            {"learning_rate", "learning_rate"}};
 
 void append(const std::string& path, const std::string& bytes) {
