@@ -38,10 +38,12 @@ File& File::operator=(File&& other) noexcept {
 }
 
 File File::open_read(const std::string& path) {
-  File file(open_descriptor(path, O_RDONLY, "open"), path);
+  // A pipe would be waited for, and has no size; nothing here could stop that.
+  File file(open_descriptor(path, O_RDONLY | O_NONBLOCK, "open"), path);
   struct stat status {};
   if (fstat(file.descriptor_, &status) != 0) fail_errno(concat("can't stat \"", path, "\""));
   if (S_ISDIR(status.st_mode)) fail("can't read \"", path, "\": it is a folder");
+  if (!S_ISREG(status.st_mode)) fail("can't read \"", path, "\": it is not a regular file");
   return file;
 }
 

@@ -15,6 +15,7 @@ class File {
   File(File&& other) noexcept;
   File& operator=(File&& other) noexcept;
 
+  // Of regular files only; anything else is an Error at once, and nothing waits for a pipe.
   static File open_read(const std::string& path);
   static File open_read_write(const std::string& path);
   // Creates the file, or empties an existing one.

@@ -21,6 +21,11 @@ struct EntryCloser {
 using EntryReader = std::unique_ptr<zip_file_t, EntryCloser>;
 
 zip* open_archive(const std::string& path) {
+  std::error_code missing;  // what isn't there is said below
+  if (const auto status = std::filesystem::status(path, missing);
+      std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) {
+    fail("can't read \"", path, "\": it is not a regular file");  // a pipe would be waited for
+  }
   int code = 0;
   zip* archive = zip_open(path.c_str(), ZIP_RDONLY | ZIP_CHECKCONS, &code);
   if (archive != nullptr) return archive;
