@@ -64,13 +64,12 @@ int64_t square_root(int64_t number) {
   return root > 0 && root * root == number ? root : 0;
 }
 
-// Rows of pos_embed = patches of the original grid, with or without those of the prefix tokens. The
+// Rows of pos_embed = patches of the original grid, with or without those of `prefix` tokens. The
 // original grid is the sidecar's, else a square, else the requested one.
-PositionLayout layout_positions(int64_t rows, const ResolvedModel& model,
+PositionLayout layout_positions(int64_t rows, int64_t prefix, const ResolvedModel& model,
                                 const std::optional<std::array<int64_t, 2>>& original,
                                 const std::string& path) {
   const VitConfig& config = model.config;
-  const int64_t prefix = config.prefix_tokens;
   const int64_t patch_height = model.stored_patch_height, patch_width = model.stored_patch_width;
   const auto fits = [&](int64_t height, int64_t width) -> std::optional<PositionLayout> {
     const int64_t patches = (height / patch_height) * (width / patch_width);
@@ -179,7 +178,9 @@ ResolvedModel resolve_model(const CanonicalCheckpoint& checkpoint, const Backbon
   config.has_pos_embed = checkpoint.tensors.count("pos_embed") != 0 || !checkpoint.hints.rope;
   if (config.has_pos_embed) {
     const int64_t rows = tensor_of(checkpoint, "pos_embed", 3, report.path).shape[1];
-    model.positions = layout_positions(rows, model, sidecar.image, report.path);
+    model.positions =
+        layout_positions(rows, checkpoint.prefix_lacks_positions ? 0 : config.prefix_tokens, model,
+                         sidecar.image, report.path);
   }
   set_image_size(model, options, sidecar);
   decide_functions(config, options, sidecar, checkpoint.hints, report);

@@ -2,9 +2,12 @@
 import json
 import os
 
+import open_clip
 import pytest
 import timm
 import torch
+import torchvision
+import transformers
 from safetensors.torch import load_file, save_file
 
 from backbone_peers import (SMALL, assert_same_maps, block_maps, images, randomise, run_tool,
@@ -165,7 +168,6 @@ TRANSFORMERS = {
                                          ((32, 80), "in memory")])
 @pytest.mark.parametrize("name", TRANSFORMERS)
 def test_transformers(tmp_path, name, size, source):
-    transformers = pytest.importorskip("transformers")
     model_class, config_class, options = TRANSFORMERS[name]
     config = getattr(transformers, config_class)(**HF, **options)
     model = randomise(getattr(transformers, model_class)(config))
@@ -186,7 +188,6 @@ def test_transformers(tmp_path, name, size, source):
 @pytest.mark.parametrize("quick", [False, True])
 @pytest.mark.parametrize("prefix", ["visual.", "module.visual."])
 def test_open_clip(tmp_path, quick, prefix):
-    open_clip = pytest.importorskip("open_clip")
     tower = open_clip.transformer.VisionTransformer(
         image_size=48, patch_size=16, width=32, layers=3, heads=4, mlp_ratio=2, output_dim=8,
         act_layer=open_clip.transformer.QuickGELU if quick else torch.nn.GELU)
@@ -210,7 +211,6 @@ def test_open_clip_timm_tower(tmp_path, size):
 
 @pytest.mark.parametrize("old_names", [False, True])
 def test_torchvision(tmp_path, old_names):
-    torchvision = pytest.importorskip("torchvision")
     model = randomise(torchvision.models.VisionTransformer(
         image_size=48, patch_size=16, num_layers=3, num_heads=4, hidden_dim=32, mlp_dim=64))
     save_state(model, tmp_path / "model.safetensors", lambda name: name.replace(

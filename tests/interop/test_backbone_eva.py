@@ -4,6 +4,7 @@ from functools import partial
 import pytest
 import timm
 import torch
+import transformers
 from safetensors.torch import save_file
 
 from backbone_peers import (assert_same_maps, block_maps, images, randomise, run_tool, save_state,
@@ -138,7 +139,6 @@ def test_dinov3_stored_periods_count(tmp_path):
                                      dict(use_gated_mlp=True, hidden_act="silu", key_bias=True),
                                      dict(use_gated_mlp=True, mlp_bias=False, rope_theta=50.0)])
 def test_dinov3_transformers(tmp_path, options, source):
-    transformers = pytest.importorskip("transformers")
     model = randomise(transformers.DINOv3ViTModel(transformers.DINOv3ViTConfig(
         hidden_size=32, num_hidden_layers=3, num_attention_heads=4, intermediate_size=64,
         image_size=56, patch_size=14, **options)))

@@ -3,9 +3,11 @@ import json
 import subprocess
 
 import numpy as np
+import open_clip
 import pytest
 import timm
 import torch
+import transformers
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -22,7 +24,6 @@ def decision(report, what):
 
 
 def clip_tower(quick):
-    open_clip = pytest.importorskip("open_clip")
     return randomise(open_clip.transformer.VisionTransformer(
         image_size=48, patch_size=16, width=128, layers=2, heads=2, mlp_ratio=2, output_dim=8,
         act_layer=open_clip.transformer.QuickGELU if quick else torch.nn.GELU))
@@ -80,7 +81,6 @@ def test_timm_notes_of_quick_gelu(tmp_path):
 
 def test_norm_eps(tmp_path):
     """transformers' ViT has 1e-12 where no config.json says otherwise; --norm-eps overrides."""
-    transformers = pytest.importorskip("transformers")
     model = transformers.ViTModel(transformers.ViTConfig(
         hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64,
         image_size=48, patch_size=16, layer_norm_eps=0.1))
@@ -115,7 +115,6 @@ def test_every_position_mode_can_be_asked_for(tmp_path, mode):
 
 
 def test_sharded_files(tmp_path):
-    transformers = pytest.importorskip("transformers")
     model = randomise(transformers.Dinov2Model(transformers.Dinov2Config(
         hidden_size=32, num_hidden_layers=2, num_attention_heads=4, mlp_ratio=2, image_size=48,
         patch_size=16)))

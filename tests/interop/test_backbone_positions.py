@@ -16,14 +16,14 @@ from test_backbone_evidence import decision
 from test_backbone_google import OTHERS, flax_names, write_npz
 
 
-def resampled(positions, prefix, size, **options):
-    """positions [1, prefix + n, D] for a model of `size`, with patches of 16."""
+def resampled(positions, prefix, new, **options):
+    """positions [1, prefix + n, D] for a grid of `new` patches."""
     side = int((positions.shape[1] - prefix) ** 0.5)
     grid = positions[:, prefix:].reshape(1, side, side, -1).permute(0, 3, 1, 2)
     if options.pop("dino", False):  # dino/vision_transformer.py, interpolate_pos_encoding
-        options["scale_factor"] = tuple((length // 16 + 0.1) / side for length in size)
+        options["scale_factor"] = tuple((length + 0.1) / side for length in new)
     else:
-        options["size"] = (size[0] // 16, size[1] // 16)
+        options["size"] = new
     grid = interpolate(grid, **options).flatten(2).transpose(1, 2)
     return torch.cat([positions[:, :prefix], grid], 1)
 
@@ -57,7 +57,7 @@ def test_torchvision_not_square(tmp_path):
     model = randomise(torchvision_model(48))
     save_state(model, tmp_path / "model.safetensors")
     maps, _ = run_tool(tmp_path, tmp_path / "model.safetensors", images(32, 80), "heads=4")
-    positions = resampled(model.encoder.pos_embedding.detach(), 1, (32, 80), mode="bicubic",
+    positions = resampled(model.encoder.pos_embedding.detach(), 1, (2, 5), mode="bicubic",
                           align_corners=True)
     with torch.no_grad():
         patches = model.conv_proj(images(32, 80)).flatten(2).transpose(1, 2)
@@ -113,7 +113,7 @@ def test_dino_training_checkpoints(tmp_path, size):
     state.update({"student.module." + k: torch.zeros_like(v) for k, v in model.state_dict().items()})
     save_file(state, str(tmp_path / "model.safetensors"))
     other = model if size == (48, 48) else with_positions(model, size, resampled(
-        model.pos_embed.detach(), 1, size, mode="bicubic", dino=True))
+        model.pos_embed.detach(), 1, (size[0] // 16, size[1] // 16), mode="bicubic", dino=True))
     maps, report = run_tool(tmp_path, tmp_path / "model.safetensors", images(*size), "heads=4")
     assert_same_maps(maps["maps"], timm_maps(other, images(*size)))
     mode = decision(report, "pos_embed")

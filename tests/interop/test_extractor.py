@@ -13,6 +13,7 @@ import time
 import h5py
 import numpy as np
 import pytest
+import timm
 from PIL import Image
 
 from tiny_stores import rows_stored
@@ -86,7 +87,6 @@ def only_one_line(result, *parts):
 
 @pytest.mark.parametrize("crop", [None, 248])
 def test_maps_equal_timm(tmp_path, photos, crop):
-    timm = pytest.importorskip("timm")
     import torch
     from safetensors.torch import load_file
     from torchvision import transforms

@@ -32,7 +32,7 @@ CanonicalCheckpoint convert(StateDict tensors) {
       {{"register_tokens", "reg_token"}, {".mlp.w12.", ".mlp.fc1."}, {".mlp.w3.", ".mlp.fc2."}});
   ignore_what_maps_do_not_need(checkpoint);
   const bool registers = checkpoint.tensors.count("reg_token") != 0;
-  if (registers) fold_cls_position(checkpoint.tensors);
+  if (registers) fold_cls_position(checkpoint);
   checkpoint.hints.source = "DINOv2's models";
   set_imagenet_statistics(checkpoint.hints);
   checkpoint.hints.activation = Activation::kGelu;

@@ -158,7 +158,8 @@ void ignore_what_maps_do_not_need(CanonicalCheckpoint& checkpoint) {
   }
 }
 
-void fold_cls_position(StateDict& tensors) {
+void fold_cls_position(CanonicalCheckpoint& checkpoint) {
+  StateDict& tensors = checkpoint.tensors;
   const auto cls = tensors.find("cls_token");
   const auto positions = tensors.find("pos_embed");
   if (cls == tensors.end() || positions == tensors.end()) return;  // reported as missing later
@@ -172,6 +173,7 @@ void fold_cls_position(StateDict& tensors) {
   positions->second =
       changed(rows, {rows.shape[0], count, rows.shape[2]},
               [count](const at::Tensor& value) { return value.narrow(1, 1, count); });
+  checkpoint.prefix_lacks_positions = true;
 }
 
 void add_token_dimensions(StateDict& tensors) {

@@ -24,6 +24,7 @@ struct CanonicalCheckpoint {
   std::vector<std::string> notes;  // for people
   ArchitectureHints hints;         // what the family and its tensors tell
   bool may_lack_patch_bias = false;
+  bool prefix_lacks_positions = false;  // pos_embed is known to be of patches alone
 };
 
 // Whether a tensor can have this name in a CanonicalCheckpoint.
@@ -64,7 +65,7 @@ void ignore_what_maps_do_not_need(CanonicalCheckpoint& checkpoint);
 
 // For models in which cls has a position embedding and registers have none: adds it to cls_token
 // and takes it out of pos_embed, so that none of the prefix tokens has one.
-void fold_cls_position(StateDict& tensors);
+void fold_cls_position(CanonicalCheckpoint& checkpoint);
 
 // cls_token [D] -> [1, 1, D], pos_embed [n, D] -> [1, n, D]
 void add_token_dimensions(StateDict& tensors);

@@ -50,7 +50,7 @@ CanonicalCheckpoint convert(StateDict tensors) {
   fuse_rows(checkpoint.tensors, ".attn.", {"q", "k", "v"}, "qkv");
   fuse_rows(checkpoint.tensors, ".mlp.", {"gate", "up"}, "fc1");
   const bool registers = checkpoint.tensors.count("reg_token") != 0;
-  if (registers) fold_cls_position(checkpoint.tensors);
+  if (registers) fold_cls_position(checkpoint);
   const bool dinov2 = checkpoint.tensors.count("blocks.0.ls1.gamma") != 0;
   ArchitectureHints& hints = checkpoint.hints;
   hints.source = dinov2 ? "transformers' DINOv2" : "transformers' default for ViT and DeiT";
