@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Turns a pickled PyTorch checkpoint (.pth, .pt, .bin) into safetensors for `extractor`.
 
-    .venv/bin/python scripts/convert_checkpoint.py IN.pth OUT.safetensors
+    .venv/bin/python scripts/convert_checkpoint.py [--torchscript] IN.pth OUT.safetensors
 
 Only tensors are read (torch.load with weights_only=True), so the file can't run code. Nested state
-dicts ("model", "state_dict", "teacher", ..) keep their names with dots between them; TorchScript
-archives, as OpenAI's CLIP, are loaded as such. Tensors keep their type. Needs the whole set-up
-(scripts/setup.sh --full).
+dicts ("model", "state_dict", "teacher", ..) keep their names with dots between them. Tensors keep
+their type. Needs the whole set-up (scripts/setup.sh --full).
+
+A TorchScript archive, as OpenAI's CLIP, holds a program beside its tensors. Torch has no reader for
+the tensors alone: such files take --torchscript, which is for those whose source you trust.
 """
 
 import argparse
@@ -25,9 +27,12 @@ def is_torchscript(path):
         return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
 
-def load(path):
+def load(path, torchscript):
     """The checkpoint's content: nested dicts with tensors in them."""
     if is_torchscript(path):
+        if not torchscript:
+            raise ValueError("it is a TorchScript archive, which holds a program beside its tensors; "
+                             "--torchscript loads it, if you trust its source")
         return dict(torch.jit.load(path, map_location="cpu").state_dict())
     return torch.load(path, map_location="cpu", weights_only=True)
 
@@ -47,11 +52,13 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("input", type=pathlib.Path)
     parser.add_argument("output", type=pathlib.Path)
+    parser.add_argument("--torchscript", action="store_true",
+                        help="load a TorchScript archive, which may run code (OpenAI's CLIP)")
     arguments = parser.parse_args()
     if arguments.output.suffix != ".safetensors":
         sys.exit(f"error: the output \"{arguments.output}\" does not end in .safetensors")
     try:
-        content = load(arguments.input)
+        content = load(arguments.input, arguments.torchscript)
     except Exception as error:  # torch raises many kinds; each says what it found
         sys.exit(f"error: can't read \"{arguments.input}\": {error}")
     if not isinstance(content, dict):

@@ -4,16 +4,18 @@ import json
 import subprocess
 import sys
 
+import open_clip
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from backbone_peers import assert_same_maps, block_maps, images, randomise, run_tool
 from paths import ROOT, tool
 from tiny_stores import make_tiny_vit
 
 
-def convert(source, destination):
-    return subprocess.run([sys.executable, ROOT / "scripts" / "convert_checkpoint.py", source,
+def convert(source, destination, *options):
+    return subprocess.run([sys.executable, ROOT / "scripts" / "convert_checkpoint.py", *options, source,
                            destination], capture_output=True, text=True, check=False)
 
 
@@ -40,6 +42,45 @@ def test_code_is_not_run(tmp_path):
     result = convert(tmp_path / "evil.pth", tmp_path / "out.safetensors")
     assert result.returncode == 1 and result.stderr.startswith("error: ")
     assert not (tmp_path / "evil").exists() and not (tmp_path / "out.safetensors").exists()
+
+
+class Archive(torch.nn.Module):
+    """As OpenAI publishes CLIP: a scripted model in fp16 with three numbers beside its weights."""
+
+    def __init__(self, visual):
+        super().__init__()
+        self.visual = visual
+        for name, number in (("input_resolution", 48), ("context_length", 77), ("vocab_size", 100)):
+            self.register_buffer(name, torch.tensor(number))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+def test_torchscript_archives(tmp_path):
+    tower = randomise(open_clip.transformer.VisionTransformer(
+        image_size=48, patch_size=16, width=32, layers=3, heads=4, mlp_ratio=2, output_dim=8,
+        act_layer=open_clip.transformer.QuickGELU)).half()
+    visual = torch.nn.Module()  # the tensors alone: nothing of the tower has to be scriptable
+    for name, tensor in tower.state_dict().items():
+        *path, last = name.split(".")
+        place = visual
+        for part in path:
+            if not hasattr(place, part):
+                place.add_module(part, torch.nn.Module())
+            place = getattr(place, part)
+        place.register_buffer(last, tensor)
+    torch.jit.script(Archive(visual)).save(str(tmp_path / "clip.pt"))
+    result = convert(tmp_path / "clip.pt", tmp_path / "out.safetensors")
+    assert result.returncode == 1 and "--torchscript" in result.stderr
+    assert not (tmp_path / "out.safetensors").exists()
+    result = convert(tmp_path / "clip.pt", tmp_path / "out.safetensors", "--torchscript")
+    assert result.returncode == 0, result.stderr
+    assert load_file(tmp_path / "out.safetensors")["visual.conv1.weight"].dtype == torch.float16
+    maps, report = run_tool(tmp_path, tmp_path / "out.safetensors", images(48), "heads=4")
+    tower = tower.float()
+    assert_same_maps(maps["maps"], block_maps(tower, tower.transformer.resblocks, images(48)))
+    assert report["config"]["activation"] == "quick-gelu"
 
 
 def test_other_files_are_refused(tmp_path):
