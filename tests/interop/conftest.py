@@ -18,6 +18,15 @@ def tiny(tmp_path_factory):
     return paths
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """HDF5's own diagnostics fail a test, also where a program's output went past Python."""
+    report = (yield).get_result()
+    if report.passed and any("HDF5-DIAG" in text for _, text in report.sections):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} ({call.when}): HDF5 printed diagnostics of its own"
+
+
 @pytest.fixture(autouse=True)
 def hdf5_is_silent(monkeypatch):
     """HDF5 prints diagnostics of its own where it isn't kept from it; no program of ours does."""

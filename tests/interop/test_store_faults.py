@@ -5,13 +5,16 @@ import resource
 import shutil
 import signal
 import subprocess
+import sys
 import time
 
 import h5py
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
 
+from checked_file import crc32c
 from paths import tool
 from tiny_stores import draw_images, extract, make_tiny_vit, rows_stored
 
@@ -327,12 +330,96 @@ def test_a_quota_stops_the_trainer_and_it_goes_on_without(tiny, usual, tmp_path)
     assert_same_network(usual, run)
 
 
+def mounted(folder, size, test):
+    """Mounts a small file system. Where only root may, the test runs as such in a namespace of its
+    own, and False is returned here."""
+    folder.mkdir()
+    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder],
+                           capture_output=True, text=True, check=False)
+    if mount.returncode == 0:
+        return True
+    inner = "LAST_OWN_NAMESPACE" not in os.environ and call("unshare", "-Urm", "true").returncode == 0
+    if not inner:
+        pytest.skip(f"no small file system can be mounted here: {mount.stderr.strip()}")
+    run = call("unshare", "-Urm", sys.executable, "-m", "pytest", "-q", f"{__file__}::{test}",
+               env={**os.environ, "LAST_OWN_NAMESPACE": "1"})
+    assert run.returncode == 0 and "1 passed" in run.stdout, run.stdout
+    return False
+
+
+def test_a_run_directory_on_a_disk_that_is_full_read_only_or_gone(tiny, usual, tmp_path):
+    disk = tmp_path / "disk"
+    if not mounted(disk, "300k",
+                   "test_a_run_directory_on_a_disk_that_is_full_read_only_or_gone"):
+        return
+    try:
+        (disk / "ballast").write_bytes(bytes(250_000))
+        only_error(train(tiny, disk / "run", status=1), disk / "run", "No space left on device")
+        assert not (disk / "run/networks.csv").exists()
+        (disk / "ballast").unlink()
+        train(tiny, disk / "run")
+        assert_same_network(usual, disk / "run")
+        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+        only_error(train(tiny, disk / "other", status=1), disk / "other", "Read-only file system")
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_a_second_trainer_and_a_run_directory_that_is_removed(tiny, tmp_path):
+    run = tmp_path / "run"
+    arguments = [str(a) for a in (
+        tool("trainer"), "run", "--run", run, "--train", tiny["train"], "--target", "corner",
+        "--epochs", "100000", "--checkpoint-every", "0.1s")]
+    first = subprocess.Popen(arguments, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    checkpoint = run / "checkpoints/search.safetensors"
+    while first.poll() is None and not checkpoint.exists():
+        time.sleep(0.01)
+    assert first.poll() is None
+    result = call(*arguments)
+    assert result.returncode == 1
+    only_error(result, run / ".lock", "another process is writing there")
+    while run.exists():  # it may write while we remove
+        shutil.rmtree(run, ignore_errors=True)
+    _, messages = first.communicate(timeout=300)
+    assert first.returncode == 1, messages
+    assert messages.count(": error: ") == 1 and str(run) in messages.splitlines()[-1], messages
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, "--time-limit"])
+def test_an_interrupt_finishes_the_row_in_hand(tiny, stale, tmp_path, sent):
+    cache = tmp_path / "a.h5"
+    partial = tmp_path / "a.h5.partial"
+    arguments = [str(a) for a in (
+        tool("extractor"), "run", "--weights", tiny["weights"], "--images", stale, "--cache", cache,
+        "--resize", "32", "--batch-size", "4")]
+    for _ in range(5):  # it may be faster than we are
+        limit = ["--time-limit", "0.01s"] if sent == "--time-limit" else []
+        process = subprocess.Popen(arguments + limit, stderr=subprocess.PIPE, text=True)
+        while sent != "--time-limit" and process.poll() is None and rows_stored(partial) < 4:
+            time.sleep(0.002)
+        if sent != "--time-limit":
+            process.send_signal(sent)
+        _, messages = process.communicate(timeout=300)
+        if process.returncode != 0:
+            break
+        cache.unlink()
+    assert process.returncode == 4, messages
+    assert "run the same command again to go on" in messages and not cache.exists()
+    if partial.exists():  # a short time limit may be over before there is a file
+        with h5py.File(partial, "r") as store:
+            states = store["row_state"][:]
+            assert set(states) <= {0, 1}
+            for row in np.flatnonzero(states):
+                assert crc32c(store["features"][row].tobytes()) == store["row_crc32c"][row]
+        assert sent == "--time-limit" or 4 <= states.sum() < 120
+    subprocess.run(arguments, check=True, capture_output=True)
+    assert cache.read_bytes() == (stale.parent / "finished.h5").read_bytes()
+
+
 def test_a_disk_that_is_full_or_gone(tiny, stale, tmp_path):
     disk = tmp_path / "disk"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk],
-                      capture_output=True).returncode != 0:
-        pytest.skip("only root can mount a small file system")
+    if not mounted(disk, "2m", "test_a_disk_that_is_full_or_gone"):
+        return
     try:
         (disk / "ballast").write_bytes(bytes(1_600_000))
         result = extractor_run(tiny, stale, disk / "a.h5")

@@ -171,6 +171,19 @@ def test_dry_run_writes_nothing(tiny, tmp_path):
     assert not run.exists()
 
 
+def test_networks_that_do_not_fit_are_refused_before_the_start(tmp_path):
+    run, store = tmp_path / "run", tmp_path / "a.h5"
+    subprocess.run([tool("make_large_store"), store, "4"], check=True)
+    wide = [tool("trainer"), "run", "--run", run, "--train", store, "--batch-size", "4",
+            "--method", "last", "--rank", "64", "--seed", ",".join(map(str, range(10000))),
+            "--learning-rate", ",".join(f"{i}e-5" for i in range(1, 21))]
+    for more in ([], ["--dry-run"], ["--memory", "1K"]):
+        message = failing(wide + more, 1)
+        assert "training 200000 networks at the same time takes 1." in message and "TiB" in message
+        assert "--part" in message
+    assert not run.exists()
+
+
 def test_a_finished_or_foreign_run_directory(tiny, tmp_path):
     run = tmp_path / "run"
     train(tiny, run, "--target", "corner")
