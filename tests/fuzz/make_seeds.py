@@ -171,6 +171,35 @@ def make_sidecars():
     save(target, "wrong", '{"architecture": 3}\0[]')
 
 
+def make_checkpoints():
+    """The shapes of the committed models of every family, and shapes that can't be."""
+    target = "checkpoint"
+    reference = CORPUS.parents[1] / "extractor" / "backbone" / "reference"
+
+    def lines(shapes):
+        return "\n".join(" ".join([name, *map(str, shape)]) for name, shape in shapes.items())
+
+    for path in sorted(reference.glob("*.safetensors")):
+        with open(path, "rb") as file:
+            length, = struct.unpack("<Q", file.read(8))
+            header = json.loads(file.read(length))
+        if not path.stem.endswith("_maps") and path.stem != "positions":
+            save(target, path.stem, lines({name: entry["shape"] for name, entry in header.items()
+                                           if name != "__metadata__"}))
+    for path in sorted(reference.glob("*.npz")):
+        with np.load(path) as arrays:
+            save(target, path.stem, lines({name: array.shape for name, array in arrays.items()}))
+    timm = {"patch_embed.proj.weight": [8, 3, 2, 2], "patch_embed.proj.bias": [8],
+            "cls_token": [1, 1, 8], "pos_embed": [1, 5, 8], "blocks.0.norm1.weight": [8],
+            "blocks.0.attn.qkv.weight": [24, 8], "blocks.0.mlp.fc1.weight": [16, 8],
+            "blocks.0.mlp.fc2.weight": [8, 16]}
+    save(target, "config", lines(timm) + '\0{"hidden_size":8,"num_attention_heads":2,"image_size":4,'
+         '"num_hidden_layers":1,"hidden_act":"relu"}')
+    save(target, "large", lines({**timm, "pos_embed": [1, 2**40, 0], "blocks.0.attn.q.bias": [2**40, 0]}))
+    save(target, "empty_patches", lines({**timm, "patch_embed.proj.weight": [8, 3, 0, 0]}))
+    save(target, "long_name", lines({**timm, "blocks.0." + "x" * 5000: [1]}))
+
+
 def make_options():
     target = "options"
     save(target, "all.ini", "# a comment\ntrain = a.h5,b.h5\nseed = 0,1,2\nrate = 1e-3,0.5\n"
@@ -249,6 +278,7 @@ if __name__ == "__main__":
     make_label_files()
     make_npz()
     make_sidecars()
+    make_checkpoints()
     make_options()
     make_networks()
     make_stores()
