@@ -47,7 +47,7 @@ def choose(searched, settings):
     whole = [g for g in compared if (g.status == "ok").all()]
     if len(whole) > 1 and any(g.val_accuracy.isna().any() for g in whole):
         return None, len(compared)
-    whole.sort(key=lambda g: (-g.val_accuracy.mean(), g.val_loss.mean(), g.parameters.min(), g.network.min()))
+    whole.sort(key=lambda g: (-round(g.val_accuracy.mean(), 9), g.val_loss.mean(), g.parameters.min(), g.network.min()))
     return (whole[0] if whole else None), len(compared)
 
 

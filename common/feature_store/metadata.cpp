@@ -5,6 +5,7 @@
 #include <ATen/ops/empty.h>
 
 #include "common/feature_store/layout.h"
+#include "common/io/json_text.h"
 
 namespace last {
 namespace {
@@ -72,7 +73,7 @@ void write_backbone(hid_t file, const BackboneInfo& backbone) {
 
 nlohmann::json parse_json_attribute(hid_t file, const std::string& object, const char* name) {
   const std::string text = hdf5::read_text_attribute(file, object, name);
-  nlohmann::json value = nlohmann::json::parse(text, nullptr, false);
+  nlohmann::json value = parse_json(text);
   if (value.is_discarded()) {
     fail("\"", hdf5::file_name_of(file), "\": attribute \"", name, "\" of \"", object,
          "\" is not JSON");

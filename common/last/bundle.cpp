@@ -3,6 +3,7 @@
 #include <map>
 
 #include "common/error.h"
+#include "common/io/json_text.h"
 #include "common/last/network_tensors.h"
 #include "common/tensor_file/safetensors.h"
 
@@ -62,7 +63,7 @@ Bundle load_bundle(const std::string& path) {
   }
   Bundle bundle;
   try {
-    const auto description = nlohmann::json::parse(text->second);
+    const auto description = parse_json(text->second);
     for (const auto& network : description.at("networks")) {
       bundle.members.push_back(read_network(file, network, prefix_of(bundle.members.size())));
     }

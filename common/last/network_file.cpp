@@ -3,6 +3,7 @@
 #include <map>
 
 #include "common/error.h"
+#include "common/io/json_text.h"
 #include "common/last/network_tensors.h"
 #include "common/tensor_file/safetensors.h"
 
@@ -29,7 +30,7 @@ NetworkFile load_network(const std::string& path) {
     fail("\"", path, "\" is no side network (its metadata has no format = ", kFormat, ")");
   }
   try {
-    return read_network(file, nlohmann::json::parse(metadata.at("last")), "");
+    return read_network(file, parse_json(metadata.at("last")), "");
   } catch (const nlohmann::json::exception& error) {
     fail("\"", path, "\" is a damaged side network: ", error.what());
   }

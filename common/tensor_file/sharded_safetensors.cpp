@@ -7,12 +7,13 @@
 #include "common/error.h"
 #include "common/io/checksum.h"
 #include "common/io/file.h"
+#include "common/io/json_text.h"
 
 namespace last {
 namespace {
 
 nlohmann::json read_weight_map(const std::string& path) {
-  const auto index = nlohmann::json::parse(read_text_file(path), nullptr, false);
+  const auto index = parse_json(read_text_file(path));
   if (!index.is_object() || !index.contains("weight_map") || !index["weight_map"].is_object()) {
     fail("\"", path, "\" is no index of safetensors files: an object with a weight_map expected");
   }

@@ -7,6 +7,7 @@
 #include "common/error.h"
 #include "common/io/file.h"
 #include "common/io/json_integer.h"
+#include "common/io/json_text.h"
 #include "common/tensor_file/safetensors_header.h"
 #include "extractor/backbone/architecture.h"
 
@@ -23,7 +24,7 @@ constexpr int64_t kLargest = 65536;
 class Section {
  public:
   explicit Section(const std::filesystem::path& path)
-      : path_(path.string()), object_(json::parse(read_text_file(path_), nullptr, false)) {
+      : path_(path.string()), object_(parse_json(read_text_file(path_))) {
     if (!object_.is_object()) fail("\"", path_, "\" is not a JSON object");
   }
 

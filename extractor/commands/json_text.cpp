@@ -13,11 +13,14 @@ constexpr auto kReplace = nlohmann::json::error_handler_t::replace;
 
 std::string json_text(const nlohmann::json& value) {
   if (!value.is_string()) return value.dump(-1, ' ', false, kReplace);
-  // Names out of files must not move the terminal's cursor.
-  std::string text;
-  for (const char c : value.get_ref<const std::string&>()) {
-    const bool is_control = static_cast<unsigned char>(c) < ' ' || c == '\x7f';
-    text += is_control ? '?' : c;
+  // Names out of files must not move the terminal's cursor. Besides ASCII's there are the control
+  // characters U+0080 to U+009F: in UTF-8 the byte C2 and one below A0.
+  std::string text = value.get_ref<const std::string&>();
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    const bool follows_c2 = i > 0 && text[i - 1] == '\xc2' && byte >= 0x80 && byte < 0xa0;
+    if (byte < ' ' || byte == 0x7f || follows_c2) text[i] = '?';
+    if (follows_c2) text[i - 1] = '?';
   }
   return text;
 }

@@ -87,10 +87,13 @@ void check_stored_rows(const Extraction& job, const FeatureStoreWriter& store) {
   check_interrupt(kHowToGoOn);
 }
 
-void note_bad_images(const Extraction& job, const ImageBatch& batch, BadImages& bad) {
+// Of a batch that is computed again some rows may be stored: what happens to their images now is
+// of no account.
+void note_bad_images(const Extraction& job, const ImageBatch& batch,
+                     const FeatureStoreWriter& store, BadImages& bad) {
   for (size_t i = 0; i < batch.images.size(); ++i) {
     const std::string& reason = batch.images[i].bad_reason;
-    if (reason.empty()) continue;
+    if (reason.empty() || store.state(batch.rows[i]) == RowState::kStored) continue;
     const int64_t image = job.plan.image_of(batch.rows[i]);
     bad.add(image, job.list.ids[static_cast<size_t>(image)], reason);
   }
@@ -115,7 +118,7 @@ void compute_rows(const Extraction& job, const ImageFolders& folders, const Vit&
     }
     std::optional<ImageBatch> batch = loader.next(kPatience);
     if (!batch) continue;
-    note_bad_images(job, *batch, bad);
+    note_bad_images(job, *batch, store, bad);
     at::Tensor maps =
         vit.maps(batch->pixels, job.manifest.backbone.layers, job.manifest.dtype).cpu();
     done += static_cast<int64_t>(batch->images.size());

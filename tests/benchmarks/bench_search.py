@@ -41,7 +41,7 @@ def choice(networks):
     columns = list(networks.columns)
     settings = columns[columns.index("target") + 1:columns.index("seed")]
     groups = [g for _, g in networks.groupby(settings, dropna=False, sort=False) if (g.status == "ok").all()]
-    best = min(groups, key=lambda g: (-g.val_accuracy.mean(), g.val_loss.mean(), g.parameters.min(),
+    best = min(groups, key=lambda g: (-round(g.val_accuracy.mean(), 9), g.val_loss.mean(), g.parameters.min(),
                                       g.network.min()))
     return best.val_accuracy.mean(), best.test_accuracy.mean()
 

@@ -68,7 +68,7 @@ def test_parts_of_joined_layers_are_named(tmp_path, family):
 
 
 HOSTILE_NAMES = ["blocks.0.attn.\nextractor: error: forged", "blocks.0.\x1b[2J\x7f", "x" * 20000,
-                 "blocks.0.mlp." + "y" * 20000]
+                 "blocks.0.mlp." + "y" * 20000, "blocks.0.\x9b2J"]
 
 
 @pytest.mark.parametrize("number", range(len(HOSTILE_NAMES)))
@@ -161,3 +161,10 @@ def test_an_unknown_activation_of_a_gated_mlp_is_refused(tmp_path):
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**config, "hidden_act": "relu"}))
     assert 'hidden_act "relu" of a gated MLP' in refused(tmp_path)
+
+
+def test_deep_nesting_is_refused(tmp_path):
+    """Levels that would overflow the stack of whoever copies them by recursion."""
+    save_file(small_model().state_dict(), tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text('{"hidden_size": ' + "[" * 200_000 + "]" * 200_000 + "}")
+    assert f'"{tmp_path}/config.json" is not a JSON object' in refused(tmp_path)

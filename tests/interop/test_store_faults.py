@@ -338,7 +338,8 @@ def mounted(folder, size, test):
                            capture_output=True, text=True, check=False)
     if mount.returncode == 0:
         return True
-    inner = "LAST_OWN_NAMESPACE" not in os.environ and call("unshare", "-Urm", "true").returncode == 0
+    inner = "LAST_OWN_NAMESPACE" not in os.environ and call(
+        "unshare", "-Urm", "mount", "-t", "tmpfs", "tmpfs", folder).returncode == 0
     if not inner:
         pytest.skip(f"no small file system can be mounted here: {mount.stderr.strip()}")
     run = call("unshare", "-Urm", sys.executable, "-m", "pytest", "-q", f"{__file__}::{test}",
@@ -371,16 +372,19 @@ def test_a_second_trainer_and_a_run_directory_that_is_removed(tiny, tmp_path):
         tool("trainer"), "run", "--run", run, "--train", tiny["train"], "--target", "corner",
         "--epochs", "100000", "--checkpoint-every", "0.1s")]
     first = subprocess.Popen(arguments, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-    checkpoint = run / "checkpoints/search.safetensors"
-    while first.poll() is None and not checkpoint.exists():
-        time.sleep(0.01)
-    assert first.poll() is None
-    result = call(*arguments)
-    assert result.returncode == 1
-    only_error(result, run / ".lock", "another process is writing there")
-    while run.exists():  # it may write while we remove
-        shutil.rmtree(run, ignore_errors=True)
-    _, messages = first.communicate(timeout=300)
+    try:
+        checkpoint = run / "checkpoints/search.safetensors"
+        while first.poll() is None and not checkpoint.exists():
+            time.sleep(0.01)
+        assert first.poll() is None
+        result = call(*arguments)
+        assert result.returncode == 1
+        only_error(result, run / ".lock", "another process is writing there")
+        while run.exists() and first.poll() is None:  # it may write while we remove
+            shutil.rmtree(run, ignore_errors=True)
+        _, messages = first.communicate(timeout=300)
+    finally:
+        first.kill()
     assert first.returncode == 1, messages
     assert messages.count(": error: ") == 1 and str(run) in messages.splitlines()[-1], messages
 
@@ -404,14 +408,16 @@ def test_an_interrupt_finishes_the_row_in_hand(tiny, stale, tmp_path, sent):
             break
         cache.unlink()
     assert process.returncode == 4, messages
-    assert "run the same command again to go on" in messages and not cache.exists()
+    assert not cache.exists()
+    early = sent == "--time-limit" and "the time limit is over; nothing was done" in messages
+    assert early or "run the same command again to go on" in messages
     if partial.exists():  # a short time limit may be over before there is a file
         with h5py.File(partial, "r") as store:
             states = store["row_state"][:]
             assert set(states) <= {0, 1}
             for row in np.flatnonzero(states):
                 assert crc32c(store["features"][row].tobytes()) == store["row_crc32c"][row]
-        assert sent == "--time-limit" or 4 <= states.sum() < 120
+        assert sent == "--time-limit" or 4 <= states.sum() <= 120
     subprocess.run(arguments, check=True, capture_output=True)
     assert cache.read_bytes() == (stale.parent / "finished.h5").read_bytes()
 

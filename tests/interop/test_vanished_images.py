@@ -39,7 +39,7 @@ def stopped_midway(arguments, cache):
         while process.poll() is None and rows_stored(partial) < 4:
             time.sleep(0.002)
         process.send_signal(signal.SIGSTOP)
-        if process.poll() is None and 4 <= rows_stored(partial) < 100:
+        if process.poll() is None and 4 <= rows_stored(partial) < 90:
             return process
         process.kill()  # it was faster than we are
         process.communicate()

@@ -45,6 +45,16 @@ TEST(ChooseBest, TiesGoToTheLowerMeanLossOverSeeds) {
   EXPECT_EQ(choose_best(all)->setting.index, 2);
 }
 
+TEST(ChooseBest, RoundingDoesNotDecideTies) {
+  const auto percent = [](int correct) { return 100.0 * correct / 150; };
+  std::vector<Candidate> all = {
+      candidate(0, 1e-3, 0, percent(120)), candidate(1, 1e-3, 1, percent(121)),
+      candidate(2, 1e-2, 0, percent(122)), candidate(3, 1e-2, 1, percent(119))};
+  ASSERT_GT(percent(120) + percent(121), percent(122) + percent(119));
+  all[0].val_loss = 1;
+  EXPECT_EQ(choose_best(all)->setting.index, 2);
+}
+
 TEST(ChooseBest, TiesGoToFewerParametersThenToTheLowerIndex) {
   EXPECT_EQ(
       choose_best({candidate(0, 1e-3, 0, 90, 200), candidate(1, 1e-2, 0, 90, 100)})->setting.index,

@@ -5,6 +5,7 @@
 
 #include "common/error.h"
 #include "common/feature_store/manifest.h"
+#include "common/io/json_text.h"
 #include "trainer/report/run_checksums.h"
 
 namespace last {
@@ -36,7 +37,7 @@ std::string prepared(const std::string& path) {
 }
 
 nlohmann::json parse_config(const std::string& path) {
-  const auto config = nlohmann::json::parse(read_text_file(path), nullptr, false);
+  const auto config = parse_json(read_text_file(path));
   if (!config.is_object()) {
     fail("\"", path, "\" is damaged: it is not JSON; remove it and run the same command again");
   }

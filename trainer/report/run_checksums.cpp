@@ -51,8 +51,12 @@ void check_run_tables(const std::string& run) {
       const std::string found = checksum_of(read_text_file(file));
       const auto expected = stored.get<std::string>();
       if (found != expected) {
+        // The configuration also says on which machine the run was made: written anew, its checksum
+        // may be another one.
+        const std::string removed =
+            name == "config.json" ? "it and checksums.json" : "networks.csv";
         fail("\"", file, "\" is not what it was when the run finished: CRC-32C ", expected,
-             " expected, ", found, " found; remove ", name == "config.json" ? "it" : "networks.csv",
+             " expected, ", found, " found; remove ", removed,
              " and run the same command again, which writes it anew (if it was changed on purpose, "
              "remove \"",
              path, "\")");

@@ -29,8 +29,10 @@ std::vector<Choice> rank_settings(const std::vector<Candidate>& candidates) {
   }
   const auto rank = [&](const Choice& c) {
     constexpr double kWorst = std::numeric_limits<double>::infinity();
+    // What rounding makes of equal means must not decide.
+    const auto rounded = [](double value) { return std::round(value * 1e9) / 1e9; };
     const auto& first = candidates[static_cast<size_t>(c.members.front())];
-    return std::make_tuple(std::isnan(c.mean_val_accuracy) ? kWorst : -c.mean_val_accuracy,
+    return std::make_tuple(std::isnan(c.mean_val_accuracy) ? kWorst : -rounded(c.mean_val_accuracy),
                            std::isnan(c.mean_val_loss) ? kWorst : c.mean_val_loss, first.parameters,
                            c.setting.index);
   };
