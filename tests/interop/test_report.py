@@ -342,7 +342,7 @@ def damage(small, tmp_path, name, text):
 @pytest.mark.parametrize("name, text, message", [
     ("networks.csv", lambda t: t.replace("mean-patch", "somewhere"), "column pool"),
     ("networks.csv", lambda t: t.replace("\n0,search", "\nzero,search"), ":2: column network"),
-    ("networks.csv", lambda t: t.replace(",ok\n", ",fine\n"), "column status"),
+    ("networks.csv", lambda t: t.replace(",ok,", ",fine,"), "column status"),
     ("networks.csv", lambda t: t.replace(",label,", ",other,"), "column target"),
     ("networks.csv", lambda t: t.replace("val_accuracy", "val"), 'no column "val_accuracy"'),
     ("networks.csv", lambda t: t + "1,2\n", "2 fields"),
