@@ -4,6 +4,7 @@
 #include <fstream>
 #include <iostream>
 #include <sstream>
+#include <typeinfo>
 #include <utility>
 
 #include <boost/program_options/parsers.hpp>
@@ -30,6 +31,31 @@ std::istringstream read_config(const std::string& path) {
   for (std::string line; std::getline(file, line);) text += line + '\n';
   if (!file.eof()) fail("can't read the configuration \"", path, "\": is it a file?");
   return std::istringstream(text);
+}
+
+std::string bare_name(const std::string& option) {
+  const size_t start = option.find_first_not_of('-');
+  return start == std::string::npos ? "" : option.substr(start);
+}
+
+// "abc" of boost's "the argument ('abc') for option '--number' is invalid", the only place where it
+// can be had.
+std::string quoted_value(const std::string& message) {
+  const size_t begin = message.find("('"), end = message.rfind("') for option");
+  if (begin == std::string::npos || end == std::string::npos || end < begin + 2) return "the value";
+  return concat("\"", message.substr(begin + 2, end - begin - 2), "\"");
+}
+
+std::string expected_value(const po::options_description& options, const std::string& name) {
+  const auto* option = options.find_nothrow(name, /*approx=*/false);
+  const auto* value = option == nullptr
+                          ? nullptr
+                          : dynamic_cast<const po::typed_value_base*>(option->semantic().get());
+  if (value == nullptr) return "not valid";
+  const std::type_info& type = value->value_type();
+  if (type == typeid(double) || type == typeid(float)) return "not a number";
+  if (type == typeid(int) || type == typeid(int64_t)) return "not a whole number";
+  return "not valid";
 }
 
 }  // namespace
@@ -72,13 +98,13 @@ bool OptionParser::parse(const std::vector<std::string>& arguments) {
   try {
     constexpr int kStyle =
         po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
-    const po::positional_options_description no_positional;
-    po::store(po::command_line_parser(arguments)
-                  .options(all)
-                  .style(kStyle)
-                  .positional(no_positional)
-                  .run(),
-              values);
+    const auto parsed = po::command_line_parser(arguments).options(all).style(kStyle).run();
+    for (const po::option& option : parsed.options) {
+      if (option.position_key < 0) continue;
+      fail_usage(source, ": unexpected argument \"", option.value.front(), "\"; see ", command_,
+                 " --help");
+    }
+    po::store(parsed, values);
     if (values["help"].as<bool>()) {
       print_help();
       return false;
@@ -94,14 +120,21 @@ bool OptionParser::parse(const std::vector<std::string>& arguments) {
     }
     po::notify(values);
   } catch (const po::unknown_option& error) {
-    std::string name = error.get_option_name();
-    name.erase(0, name.find_first_not_of('-'));
+    const std::string name = bare_name(error.get_option_name());
     const std::string guess = nearest(name, known_options());
     fail_usage(source, ": unknown option --", name,
                guess.empty() ? "" : " (did you mean --" + guess + "?)", "; see ", command_,
                " --help");
-  } catch (const po::too_many_positional_options_error&) {
-    fail_usage(source, ": an argument without an option name; see ", command_, " --help");
+  } catch (const po::invalid_option_value& error) {
+    const std::string name = bare_name(error.get_option_name());
+    fail_usage(source, ": --", name, ": ", quoted_value(error.what()), " is ",
+               expected_value(all, name), "; see ", command_, " --help");
+  } catch (const po::invalid_command_line_syntax& error) {
+    const std::string name = bare_name(error.get_option_name());
+    if (error.kind() != po::invalid_syntax::missing_parameter || name.empty()) {
+      fail_usage(source, ": ", error.what(), "; see ", command_, " --help");
+    }
+    fail_usage(source, ": --", name, " needs a value; see ", command_, " --help");
   } catch (const po::error& error) {
     fail_usage(source, ": ", error.what(), "; see ", command_, " --help");
   }

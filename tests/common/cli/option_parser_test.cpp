@@ -24,6 +24,8 @@ Parsed parse(const std::vector<std::string>& arguments) {
   OptionParser parser("program work", "works");
   parser.group("Numbers").add_options()(
       "number", po::value(&parsed.number)->default_value(5)->value_name("N"), "a number in metres");
+  double ratio = 0;
+  parser.group("Ratios").add_options()("ratio", po::value(&ratio), "a ratio");
   parsed.help_was_shown = !parser.parse(arguments);
   parsed.given = parser.given("number");
   return parsed;
@@ -54,6 +56,28 @@ TEST(OptionParser, RefusesUnknownAndUnreadable) {
   EXPECT_THROW(parse({"--number"}), UsageError);
   EXPECT_THROW(parse({"seven"}), UsageError);
   EXPECT_THROW(parse({"--config", "/nowhere/file.ini"}), Error);
+}
+
+std::string error_of(const std::vector<std::string>& arguments) {
+  try {
+    parse(arguments);
+  } catch (const UsageError& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(OptionParser, SaysWhatIsWrongInItsOwnWords) {
+  const std::string help = "; see program work --help";
+  EXPECT_EQ(error_of({"--number", "abc"}),
+            "program work: --number: \"abc\" is not a whole number" + help);
+  EXPECT_EQ(error_of({"--number", "') for option"}),
+            "program work: --number: \"') for option\" is not a whole number" + help);
+  EXPECT_EQ(error_of({"--ratio", "x"}), "program work: --ratio: \"x\" is not a number" + help);
+  EXPECT_EQ(error_of({"--number"}), "program work: --number needs a value" + help);
+  EXPECT_EQ(error_of({"--number", "7", "foo.h5"}),
+            "program work: unexpected argument \"foo.h5\"" + help);
+  EXPECT_EQ(error_of({"--", "foo.h5"}), "program work: unexpected argument \"foo.h5\"" + help);
 }
 
 TEST(OptionParser, TheCommandLineWinsOverTheFile) {
