@@ -44,8 +44,8 @@ ListRows read_csv_rows(const std::string& source, const std::string& text) {
   const size_t fields = record.fields.size();
   while (parser.next(record)) {
     if (record.fields.size() != fields) {
-      fail(source, ":", record.line, ": ", record.fields.size(), " fields, the header has ",
-           fields);
+      fail(source, ":", record.line, ": ", record.fields.size(),
+           record.fields.size() == 1 ? " field" : " fields", ", the header has ", fields);
     }
     if (record.fields[0].empty()) fail(source, ":", record.line, ": the path is empty");
     result.rows.push_back({std::move(record.fields[0]),

@@ -62,4 +62,4 @@ def test_a_configuration_may_come_from_a_pipe(tiny, tmp_path, pipe):
                              tmp_path / "run", "--config", path, "--dry-run"], capture_output=True,
                             text=True, check=False, timeout=PATIENCE)
     # Said of what was read: more epochs of warm-up than there are.
-    assert result.returncode == 2 and "is not in 0..6" in result.stderr, result
+    assert result.returncode == 2 and "give --warmup-epochs 0..6" in result.stderr, result

@@ -204,7 +204,7 @@ def test_bad_input_gets_one_clear_line(tiny, tmp_path):
         (command(tiny, run, "--target", "size"), 1, "size"),
         (command(tiny, run, "--gap", "3"), 2, "does not divide"),
         (command(tiny, run, "--epochs", "1,2"), 2, "list"),
-        (command(tiny, run, "--batch-size", "1000"), 1, "fewer than one batch"),
+        (command(tiny, run, "--batch-size", "1000"), 1, "(--batch-size); give --batch-size"),
         (command(tiny, run, "--device", "cuda"), 1, "cuda") if not os.path.exists("/dev/nvidiactl")
         else (command(tiny, run, "--device", "gpu"), 2, "gpu"),
         (command({**tiny, "train": tmp_path / "no.h5"}, run), 1, "no.h5"),

@@ -98,6 +98,12 @@ TEST(RunOptions, RefusesWhatCannotBeMeant) {
       {{"--batch-size", "16,32"}, "is a list"},
       {{"--data-seed", "1,2"}, "is a list"},
       {{"--warmup-epochs", "100"}, "--warmup-epochs"},
+      {{"--warmup-epochs", "-1"}, "is negative"},
+      {{"--warmup-epochs", "9", "--epochs", "9"}, "9 is too long for --epochs 9"},
+      {{"--epochs", "3"}, "10 (the default) is too long for --epochs 3"},
+      {{"--epochs", "3"}, "give --warmup-epochs 0, 1 or 2"},
+      {{"--epochs", "10"}, "give --warmup-epochs 0..9"},
+      {{"--epochs", "2", "--preset", "quick"}, "3 (of --preset quick) is too long"},
       {{"--epochs", "0"}, "--epochs"},
       {{"--batch-size", "0"}, "--batch-size"},
       {{"--rank", "16", "--heads", "3"}, "does not divide"},
@@ -123,7 +129,7 @@ TEST(RunOptions, RefusesWhatCannotBeMeant) {
       {{"--time-limit", "soon"}, "--time-limit"},
       {{"--learning-rte", "1"}, "did you mean --learning-rate"},
       {{"--val", "v.h5,v.h5"}, "twice"},
-      {{"stray"}, "without an option name"},
+      {{"stray"}, "unexpected argument \"stray\""},
   };
   for (const auto& [arguments, part] : cases) {
     const auto message = usage_error_of(arguments);

@@ -100,7 +100,8 @@ void add_search_options(po::options_description& group, Texts& t, const std::str
 void add_selection_options(po::options_description& group, Texts& t) {
   add(group, "select", t.select, "HOW",
       "val: the setting with the highest mean validation accuracy over its seeds after the last "
-      "epoch, of equal ones that with the lowest mean loss | last: choose nothing, and report "
+      "epoch, of equal ones that with the lowest mean loss, then fewer parameters, then the first "
+      "| last: choose nothing, and report "
       "every setting after its last epoch (default: val "
       "where there is validation data, else last)");
   add(group, "retrain", t.retrain, "WHAT",
@@ -248,7 +249,8 @@ std::string describe_presets() {
   return text;
 }
 
-Schedule parse_schedule(const Texts& t) {
+// warmup_source: what said --warmup-epochs, for people: "", or " (the default)".
+Schedule parse_schedule(const Texts& t, const std::string& warmup_source) {
   const auto single = [](const char* option, const std::string& text) {
     if (text.find(',') != std::string::npos) {
       fail_usage(option, ": \"", text,
@@ -261,9 +263,20 @@ Schedule parse_schedule(const Texts& t) {
   if (schedule.epochs < 1 || schedule.epochs > kMostEpochs) {
     fail_usage("--epochs: ", schedule.epochs, " is not in 1..", kMostEpochs);
   }
-  if (schedule.warmup_epochs < 0 || schedule.warmup_epochs >= schedule.epochs) {
-    fail_usage("--warmup-epochs: ", schedule.warmup_epochs, " is not in 0..", schedule.epochs - 1,
-               " (--epochs counts them in)");
+  if (schedule.warmup_epochs < 0) {
+    fail_usage("--warmup-epochs: ", schedule.warmup_epochs, " is negative");
+  }
+  if (schedule.warmup_epochs >= schedule.epochs) {
+    const int64_t most = schedule.epochs - 1;
+    const std::string choices = most == 0   ? "0"
+                                : most == 1 ? "0 or 1"
+                                : most == 2 ? "0, 1 or 2"
+                                            : concat("0..", most);
+    fail_usage("--warmup-epochs ", schedule.warmup_epochs, warmup_source,
+               " is too long for --epochs ", schedule.epochs,
+               ", which counts it in: give "
+               "--warmup-epochs ",
+               choices);
   }
   if (schedule.batch_size < 1) {
     fail_usage("--batch-size: ", schedule.batch_size, " is not at least 1");
@@ -387,7 +400,10 @@ std::optional<RunOptions> parse_run_options(const std::vector<std::string>& argu
 
   parse_data(texts, options);
   options.space = parse_space(texts);
-  options.schedule = parse_schedule(texts);
+  options.schedule =
+      parse_schedule(texts, parser.given("warmup-epochs") ? ""
+                            : texts.preset.empty()        ? " (the default)"
+                                                          : " (of --preset " + texts.preset + ")");
   parse_selection(texts, options);
   options.retrain_seeds = parse_integers("--retrain-seeds", texts.retrain_seeds);
   check_each(

@@ -56,7 +56,8 @@ void for_each_row(const std::string& path, const std::function<void(const TableR
   for (size_t i = 0; i < fields; ++i) columns[record.fields[i]] = i;
   while (parser.next(record)) {
     if (record.fields.size() != fields) {
-      fail(path, ":", record.line, ": ", record.fields.size(), " fields, the header has ", fields);
+      fail(path, ":", record.line, ": ", record.fields.size(),
+           record.fields.size() == 1 ? " field" : " fields", ", the header has ", fields);
     }
     visit(TableRow(path, record.line, columns, record.fields));
   }

@@ -40,7 +40,8 @@ int64_t batches_per_epoch(const Dataset& train, const Schedule& schedule) {
   const int64_t batches = train.size() / schedule.batch_size;
   if (batches == 0) {
     fail("the training set has ", train.size(), " usable images, fewer than one batch of ",
-         schedule.batch_size, " (--batch-size)");
+         schedule.batch_size, " (--batch-size)",
+         train.size() == 0 ? "" : concat("; give --batch-size ", train.size(), " or less"));
   }
   return batches;
 }

@@ -134,7 +134,7 @@ TEST_F(ImageListTest, ErrorsNameTheLine) {
   EXPECT_CONTAINS(error_of("a.csv", "path,x,x\na,1,1\n"), "two columns are called \"x\"");
   EXPECT_CONTAINS(error_of("a.csv", "path,a/b\na,1\n"), "can't be called \"a/b\"");
   EXPECT_CONTAINS(error_of("a.csv", "path,x\n\"a\nb\",1\nc\n"),
-                  "a.csv:4: 1 fields, the header has 2");
+                  "a.csv:4: 1 field, the header has 2");
   EXPECT_CONTAINS(error_of("a.csv", "path,x\nb,1\n\"a,1\n"), "a.csv:3: a quoted field begins");
   EXPECT_CONTAINS(error_of("a.csv", "path,x\n\"a\"b,1\n"), "a.csv:2: text after the closing quote");
   EXPECT_CONTAINS(error_of("a.csv", "path,x\na\"b,1\n"), "a.csv:2: a quote inside");
