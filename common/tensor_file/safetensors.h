@@ -28,6 +28,7 @@ class SafetensorsFile : public TensorSource {
   at::Tensor tensor(const std::string& name) const override;
   const std::map<std::string, std::string>& metadata() const override { return header_.metadata; }
   std::string sha256() const override;
+  bool has_checksum() const { return has_checksum_; }
   // An Error where the file carries no checksum, as all do that write_safetensors() made. For
   // readers of such files: damage could have hidden it.
   void require_checksum() const;

@@ -162,6 +162,11 @@ SafetensorsHeader parse_safetensors_header(std::span<const uint8_t> file, const 
   if (file.size() < 8) {
     fail("\"", path, "\" is no safetensors file: ", file.size(), " bytes, at least 8 expected");
   }
+  constexpr std::string_view kHdf5 = "\x89HDF\r\n\x1a\n";
+  if (std::equal(kHdf5.begin(), kHdf5.end(), file.begin(),
+                 [](char a, uint8_t b) { return static_cast<uint8_t>(a) == b; })) {
+    fail("\"", path, "\" is a feature store (HDF5), not a checkpoint");
+  }
   uint64_t length = 0;
   for (int i = 7; i >= 0; --i) length = length << 8 | file[static_cast<size_t>(i)];
   if (length > kMaxSafetensorsHeader || length > file.size() - 8) {

@@ -8,6 +8,7 @@
 
 #include "common/error.h"
 #include "common/tensor_file/tensor_source.h"
+#include "extractor/backbone/model_name.h"
 #include "extractor/backbone/prepare.h"
 #include "extractor/backbone/recognise.h"
 
@@ -19,6 +20,7 @@ struct Resolved {
   ResolvedModel model;
   BackboneReport report;
   std::optional<ImageStatistics> image_statistics;
+  std::optional<std::array<int64_t, 2>> own_image;
 };
 
 bool is_family(const std::string& name) {
@@ -29,9 +31,13 @@ bool is_family(const std::string& name) {
 }
 
 // --model NAME: a family as it is; with a timm architecture's name the family is still recognised.
-std::string wanted_family(const std::string& model) {
+std::string wanted_family(const std::string& model, bool strict) {
   if (model == "auto" || is_family(model)) return model;
-  if (is_timm_name(model)) return "auto";
+  if (is_timm_name(model)) {
+    hints_of_timm_name(model);  // an Error where it is not supported
+    if (strict) check_model_name(model);
+    return "auto";
+  }
   std::string names;
   for (const Family& family : families()) names += concat(", ", family.name);
   fail_usage("--model ", model, ": auto", names,
@@ -50,12 +56,22 @@ std::optional<ImageStatistics> find_statistics(const ArchitectureHints& sidecar,
   return std::nullopt;
 }
 
+void refuse_side_network(const TensorSource& source) {
+  const auto format = source.metadata().find("format");
+  if (format == source.metadata().end()) return;
+  if (!format->second.starts_with("last-network-") && !format->second.starts_with("last-ensemble-"))
+    return;
+  fail("\"", source.path(), "\" is no checkpoint of a ViT: this is a side network: it goes to ",
+       "--networks");
+}
+
 Resolved resolve(const std::shared_ptr<const TensorSource>& source,
                  const BackboneOptions& options) {
   Resolved resolved;
   resolved.report.path = source->path();
-  RecognisedCheckpoint recognised =
-      recognise_checkpoint(read_state_dict(source), wanted_family(options.model), source->path());
+  refuse_side_network(*source);
+  RecognisedCheckpoint recognised = recognise_checkpoint(
+      read_state_dict(source), wanted_family(options.model, options.strict_model), source->path());
   resolved.report.family = recognised.family;
   resolved.report.prefix = recognised.prefix;
   resolved.report.ignored = recognised.checkpoint.ignored;
@@ -65,6 +81,14 @@ Resolved resolve(const std::shared_ptr<const TensorSource>& source,
   const bool about_another = sidecar.dim && *sidecar.dim != resolved.model.config.dim;
   resolved.image_statistics =
       find_statistics(about_another ? ArchitectureHints{} : sidecar, recognised.checkpoint.hints);
+  const ResolvedModel& model = resolved.model;
+  if (model.config.has_pos_embed) {
+    resolved.own_image =
+        std::array<int64_t, 2>{model.positions.grid_height * model.stored_patch_height,
+                               model.positions.grid_width * model.stored_patch_width};
+  } else if (!about_another) {
+    resolved.own_image = sidecar.image;
+  }
   resolved.checkpoint = std::move(recognised.checkpoint);
   return resolved;
 }
@@ -118,8 +142,12 @@ Backbone load_backbone(const BackboneOptions& options, c10::Device device,
     resolved.report.notes.push_back(
         "the checkpoint has no final norm; one of weight 1 and bias 0 is recorded");
   }
-  return {Vit(resolved.model.config, std::move(weights)), std::move(norm), source->sha256(),
-          std::move(resolved.report), resolved.image_statistics};
+  return {Vit(resolved.model.config, std::move(weights)),
+          std::move(norm),
+          source->sha256(),
+          std::move(resolved.report),
+          resolved.image_statistics,
+          resolved.own_image};
 }
 
 nlohmann::json describe_backbone(const BackboneOptions& options) {

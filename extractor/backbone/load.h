@@ -28,6 +28,9 @@ struct Backbone {
   std::string weights_sha256;
   BackboneReport report;
   std::optional<ImageStatistics> image_statistics;  // nothing: neither files nor family tell
+  // Height and width that the model was made for, as its position embeddings or else the files
+  // beside the weights tell.
+  std::optional<std::array<int64_t, 2>> own_image;
 
   // What the feature store has to know, for the given layers.
   BackboneInfo info(std::vector<int64_t> layers) const;

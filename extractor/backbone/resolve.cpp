@@ -9,6 +9,7 @@
 #include "common/error.h"
 #include "common/tensor_file/safetensors_header.h"
 #include "extractor/backbone/decisions.h"
+#include "extractor/backbone/model_name.h"
 #include "extractor/backbone/patch_resampling.h"
 
 namespace last {
@@ -161,6 +162,9 @@ ResolvedModel resolve_model(const CanonicalCheckpoint& checkpoint, const Backbon
   VitConfig& config = model.config;
   check_names(checkpoint, report.path);
   read_shapes(model, checkpoint, report.path);
+  if (options.strict_model && is_timm_name(options.model)) {
+    check_model_size(options.model, config.dim, config.depth);
+  }
   if (sidecar.dim && *sidecar.dim != config.dim) {
     report.notes.push_back(concat(sidecar.source, " is not used: it is about a model of ",
                                   *sidecar.dim, " channels, this one has ", config.dim));

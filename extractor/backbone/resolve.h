@@ -13,7 +13,10 @@ namespace last {
 struct BackboneOptions {
   std::string weights;         // --weights, a file or a folder
   std::string model = "auto";  // --model: auto, a family, or a timm architecture's name
-  int64_t heads = 0;           // --heads, 0: auto
+  // Whether that name has to be known, and the weights of its size; without, any that looks like
+  // one of timm's says what it can.
+  bool strict_model = false;
+  int64_t heads = 0;  // --heads, 0: auto
   std::string activation = "auto";
   double norm_eps = 0;  // --norm-eps, 0: auto
   std::string pos_embed = "auto";

@@ -14,7 +14,10 @@ std::optional<EvaluateOptions> parse_evaluate_options(const std::vector<std::str
   EvaluateOptions options;
   std::string networks;
   OptionParser parser("extractor evaluate",
-                      "classifies images with side networks, in one pass and without a store");
+                      "classifies images with side networks, in one pass and without a store",
+                      "For example:\n"
+                      "  extractor evaluate --weights vit.safetensors --networks runs/first "
+                      "--images new.csv --out answers");
   options.model.add(parser);
   options.images.add_without_defaults(parser);
   parser.group("Networks")

@@ -42,7 +42,8 @@ void ModelOptions::add(OptionParser& parser) {
       ("weights", po::value(&weights_)->value_name("FILE"), "checkpoint of the ViT (required)")(
           "model", with_default(&options_.model, "NAME"),
           "checkpoint family or timm architecture; auto: recognised by its tensors")(
-          "heads", with_default(&options_.heads, "N"), "attention heads; 0: known or stated sizes")(
+          "heads", with_default(&options_.heads, "N"),
+          "attention heads; 0: from config.json or the published model")(
           "activation", with_default(&options_.activation, "NAME"),
           "auto | gelu | gelu-tanh | quick-gelu")(
           "norm-eps", with_default(&options_.norm_eps, "X"),
@@ -62,6 +63,7 @@ BackboneOptions ModelOptions::resolve() const {
     fail_usage("--norm-eps ", options.norm_eps, ": a number of at least 0 and below 1 is expected");
   }
   options.weights = weights_;
+  options.strict_model = true;
   return options;
 }
 
@@ -76,7 +78,8 @@ void ImageOptions::add(OptionParser& parser) {
   parser.group("Images").add_options()  //
       ("images", po::value(&images_)->value_name("LIST_OR_DIR"),
        "list of `path label` lines, .csv, or folder of class folders (required)")(
-          "resize", with_default(&resize_, "N|WxH"), "size that the network sees, in pixels")(
+          "resize", with_default(&resize_, "N|WxH"),
+          "size that the network sees, in pixels; not taken from the model")(
           "crop", with_default(&crop_, "none|center:S"),
           "none: straight to that size; center:S: shorter side to S, then the centre")(
           "interpolation", with_default(&interpolation_, "NAME"), "bicubic | bilinear")(

@@ -55,6 +55,19 @@ void print_notices(const BackboneReport& report) {
   for (const std::string& note : report.notes) log_info(note);
 }
 
+std::string size_text(int64_t width, int64_t height) { return concat(width, "x", height); }
+
+// 224 is what most models have; of one that has another, the user may not have thought of it.
+void warn_of_own_size(const Backbone& backbone, const Preprocessing& preprocessing) {
+  if (!backbone.own_image) return;
+  const auto [height, width] = *backbone.own_image;
+  if (height == preprocessing.height && width == preprocessing.width) return;
+  log_warning(
+      concat("the model's own size is ", size_text(width, height), ", images are resized to ",
+             size_text(preprocessing.width, preprocessing.height), ": --resize ",
+             width == height ? std::to_string(width) : size_text(width, height), " keeps its own"));
+}
+
 int exit_status(const ExtractionResult& result, const ExtractorRunOptions& options,
                 const std::string& path) {
   if (result.bad_images == 0) return kExitDone;
@@ -92,6 +105,7 @@ int extractor_run(const std::vector<std::string>& arguments) {
   const Backbone backbone =
       load_backbone(options.model.resolve(preprocessing), compute.device, compute.precision);
   print_notices(backbone.report);
+  if (!options.resize_is_given) warn_of_own_size(backbone, preprocessing);
   options.images.resolve_statistics(backbone, &preprocessing);
   const std::vector<int64_t> layers = parse_layers(options.layers, backbone.vit.config().depth);
   log_info(concat(backbone.vit.config().name(), ", ", layers.size(), " maps, ", plan.rows(),

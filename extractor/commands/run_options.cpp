@@ -64,7 +64,10 @@ std::optional<ExtractorRunOptions> parse_extractor_run_options(
     const std::vector<std::string>& arguments) {
   ExtractorRunOptions options;
   Texts texts;
-  OptionParser parser("extractor run", "runs a frozen ViT over images and stores its maps");
+  OptionParser parser("extractor run", "runs a frozen ViT over images and stores its maps",
+                      "For example:\n"
+                      "  extractor run --weights vit.safetensors --images train.csv --cache "
+                      "train.h5");
   options.model.add(parser);
   options.images.add(parser);
   add_store_options(parser, options, texts);
@@ -75,6 +78,7 @@ std::optional<ExtractorRunOptions> parse_extractor_run_options(
 
   options.model.resolve();
   options.preprocessing = options.images.resolve();
+  options.resize_is_given = parser.given("resize");
   options.device.validate();
   if (options.cache.empty()) fail_usage("--cache NAME.h5 is missing");
   if (!options.cache.ends_with(".h5") || ("/" + options.cache).ends_with("/.h5")) {

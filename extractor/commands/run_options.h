@@ -18,6 +18,7 @@ struct ExtractorRunOptions {
   std::string layers = "all";
   c10::ScalarType store = c10::ScalarType::Half;
   Preprocessing preprocessing;  // mean and std are settled with the weights
+  bool resize_is_given = false;
   Views views;
   TaskPart shard;
   int64_t allow_bad = 0;

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "common/error.h"
+#include "common/tensor_file/safetensors.h"
 
 namespace last {
 namespace {
@@ -52,6 +53,14 @@ std::vector<fs::path> networks_of_run(const std::string& run) {
   return files;
 }
 
+Bundle load_written_bundle(const std::string& path) {
+  if (!SafetensorsFile(path).has_checksum()) {
+    fail("\"", path, "\" is no network of trainer (it has no checksum, or it is damaged): ",
+         "--networks takes what trainer run or export wrote");
+  }
+  return load_bundle(path);
+}
+
 std::string stem(const fs::path& path) {
   const std::string name = path.filename().string();
   return name.ends_with(kSuffix) ? name.substr(0, name.size() - sizeof kSuffix + 1) : name;
@@ -93,7 +102,7 @@ std::vector<NamedBundle> load_networks(const std::vector<std::string>& files_or_
   std::vector<NamedBundle> networks;
   for (const fs::path& path : paths) {
     const std::string name = uses[stem(path)] > 1 ? long_name(path) : stem(path);
-    networks.push_back({name, path.string(), load_bundle(path.string())});
+    networks.push_back({name, path.string(), load_written_bundle(path.string())});
   }
   return networks;
 }

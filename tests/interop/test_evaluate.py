@@ -232,7 +232,8 @@ def test_bad_input_is_refused_with_the_difference(tiny, trained, tmp_path):
     assert "holds no networks" in refused(tiny, tmp_path / "empty", images, out)
     (tmp_path / "empty/networks").mkdir()
     assert "holds no networks" in refused(tiny, tmp_path / "empty", images, out)
-    assert "this program did not write it" in refused(tiny, tiny["weights"], images, out)
+    assert "is no network of trainer (it has no checksum" in refused(tiny, tiny["weights"], images, out)
+    assert "this is a side network: it goes to --networks" in refused({"weights": network}, network, images, out)
     save_checked(tensors(network), tmp_path / "foreign.safetensors", {"format": "other-1"})
     assert "no side network" in refused(tiny, tmp_path / "foreign.safetensors", images, out)
     for option in ("--networks", "--images", "--out", "--weights"):

@@ -16,7 +16,7 @@ import pytest
 import timm
 from PIL import Image
 
-from tiny_stores import rows_stored
+from tiny_stores import make_tiny_vit, rows_stored
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("LAST_BIN", ROOT / "build/bin"))
@@ -514,6 +514,33 @@ def test_model():
     assert report["family"] == "timm names" and report["config"]["depth"] == 12
     assert "timm" in run("model", "--weights", WEIGHTS).stdout
     assert run("model", "--weights", "absent").returncode == 1
+
+
+def test_a_name_that_is_not_the_models_decides_nothing():
+    for name, said in (("vit_tinny", "did you mean vit_tiny?"),
+                       ("vit_small_patch16_224", "has 384 channels and 12 blocks"),
+                       ("vit_tiny_patch16_clip_quikgelu_224", "did you mean quickgelu?")):
+        result = run("model", "--weights", need(WEIGHTS), "--model", name)
+        assert result.returncode == 2 and said in result.stderr, result.stderr
+    for name in ("vit_tiny_patch16_224.augreg_in21k", "deit_tiny_patch16_224", "timm"):
+        assert run("model", "--weights", WEIGHTS, "--model", name).returncode == 0
+
+
+def test_another_size_than_the_models_is_a_warning(tmp_path, pictures):
+    weights = make_tiny_vit(tmp_path / "tiny")
+    for options, warned in (((), True), (("--resize", 224), False), (("--resize", 32), False)):
+        result = run("run", "--weights", weights, "--images", pictures, "--cache", tmp_path / "a.h5",
+                     "--dry-run", "--quiet", *options)
+        assert result.returncode == 0, result.stderr
+        assert ("warning: the model's own size is 32x32, images are resized to 224x224: --resize 32 "
+                "keeps its own" in result.stderr) == warned, result.stderr
+
+
+def test_a_store_is_no_checkpoint(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as store:
+        store["features"] = [1]
+    result = run("model", "--weights", tmp_path / "a.h5")
+    assert result.returncode == 1 and "is a feature store (HDF5), not a checkpoint" in result.stderr
 
 
 def test_config_file_and_quiet(tmp_path, pictures):
