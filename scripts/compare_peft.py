@@ -11,7 +11,9 @@ runs in a process of its own, so that memory peaks are its own.
 Prints a CSV: method, learning_rate, parameters, preparation_seconds (of features or final tokens),
 seconds_per_epoch (of one network on train800val200), total_seconds (preparation, all rates, all
 seeds), peak_memory_mb (of the GPU's memory, or of the process on a CPU), test_accuracy and test_std
-(percent, over seeds). With --steps N only N training steps are timed and the times are
+(percent, over seeds). Options of the trainer go into --last-options: with `--preset NAME` there, the
+preset's space and epochs take the place of this script's learning rates, weight decay and epochs,
+for `last` alone; with `--ensemble M` there is one more row, `last ensemble`. With --steps N only N training steps are timed and the times are
 extrapolated.
 """
 
@@ -31,13 +33,14 @@ COLUMNS = ("method", "learning_rate", "parameters", "preparation_seconds", "seco
 
 
 def run_method(job):
+    """The rows that a method adds to the table."""
     options, method = job
     # Imported in the method's own process, whose memory is measured: peft alone is large.
     if method == "last":
         from last_method import LastMethod
         return LastMethod(options).run()
     from torch_methods import TorchMethod
-    return TorchMethod(options, method).run()
+    return [TorchMethod(options, method).run()]
 
 
 def cells(row):
@@ -82,7 +85,8 @@ def parse_arguments():
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32",
                         help="of training's products (default %(default)s)")
     parser.add_argument("--last-options", default="", metavar="TEXT",
-                        help="further options for `trainer run`, e.g. '--pool cls'")
+                        help="further options for `trainer run`, before this script's own; e.g. "
+                             "'--pool cls' or '--preset vtab --ensemble 8'")
     parser.add_argument("--work", type=Path, metavar="DIR",
                         help="where the feature store of `last` lies meanwhile (default: the "
                              "system's folder for temporary files)")
@@ -92,6 +96,8 @@ def parse_arguments():
     unknown = set(options.method) - set(METHODS)
     if unknown:
         parser.error(f"unknown method {sorted(unknown)}; there are {', '.join(METHODS)}")
+    if options.steps and "--preset" in options.last_options:
+        parser.error("--steps times this script's own recipe: no --preset in --last-options")
     return options
 
 
@@ -102,8 +108,8 @@ def main():
     context = multiprocessing.get_context("spawn")
     for method in options.method:
         with ProcessPoolExecutor(1, mp_context=context) as process:
-            row = process.submit(run_method, (options, method)).result()
-        writer.writerow(cells(row))
+            rows = process.submit(run_method, (options, method)).result()
+        writer.writerows(map(cells, rows))
         sys.stdout.flush()
 
 

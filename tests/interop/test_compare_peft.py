@@ -43,12 +43,12 @@ def task(tmp_path_factory):
     return folder
 
 
-def compare(task, *arguments):
+def compare(task, *arguments, binaries=BIN):
     result = subprocess.run(
         [sys.executable, str(ROOT / "scripts/compare_peft.py"), "--task", str(task), "--weights",
          str(task / "vit.safetensors"), "--model", "test_vit", "--size", "160", "--device", "cpu",
          "--work", str(task), *arguments],
-        capture_output=True, text=True, check=False, env=os.environ | {"LAST_BIN": str(BIN)})
+        capture_output=True, text=True, check=False, env=os.environ | {"LAST_BIN": str(binaries)})
     assert result.returncode == 0, result.stderr
     return list(csv.DictReader(io.StringIO(result.stdout))), result.stderr
 
@@ -68,6 +68,44 @@ def test_methods_learn_and_stand_in_one_table(task):
     assert {float(row["learning_rate"]) for row in rows} == {1e-2}
     assert messages.count("% on val200") == 2 * 2 and messages.count("% on test") == 2 * 2
     assert not list(task.glob("tmp*")), "the feature store is left behind"
+
+
+def test_a_preset_and_an_ensemble(task, tmp_path):
+    # The trainer's own command line and table, seen by a program that stands in its place.
+    (tmp_path / "extractor").symlink_to(BIN.resolve() / "extractor")
+    trainer = tmp_path / "trainer"
+    trainer.write_text(f"""#!{sys.executable}
+import shutil, subprocess, sys
+status = subprocess.run([{str(BIN.resolve() / "trainer")!r}, *sys.argv[1:]]).returncode
+run = sys.argv[sys.argv.index("--run") + 1]
+open({str(tmp_path / "arguments")!r}, "w").write("\\n".join(sys.argv[1:]))
+shutil.copytree(run, {str(tmp_path / "run")!r})
+sys.exit(status)
+""")
+    trainer.chmod(0o755)
+    rows, _ = compare(task, "--method", "last", "--learning-rate", "1e-6", "--epochs", "7", "--seeds", "3,4",
+                      "--last-options", "--preset quick --epochs 3 --warmup-epochs 1 --rank 4 --ensemble 2",
+                      binaries=tmp_path)
+    arguments = (tmp_path / "arguments").read_text().splitlines()
+    assert "--learning-rate" not in arguments and "--weight-decay" not in arguments
+    assert arguments.count("--epochs") == 1 and arguments[arguments.index("--epochs") + 1] == "3"
+    networks = list(csv.DictReader(open(tmp_path / "run/networks.csv", encoding="utf-8")))
+    searched = [n for n in networks if n["stage"] == "search" and n["method"] == "last"]
+    assert len({(n["pool"], n["learning_rate"], n["head_learning_rate_scale"]) for n in searched}) == 8
+    best = min(searched, key=lambda n: (-float(n["val_accuracy"]), float(n["val_loss"]), int(n["parameters"]),
+                                        int(n["network"])))
+    names = ["method", "pool", "learning_rate", "head_learning_rate_scale"]
+    again = [float(n["test_accuracy"]) for n in networks if n["stage"] == "retrain" and n["seed"] in ("3", "4")
+             and all(n[name] == best[name] for name in names)]
+    assert len(again) == 2
+    assert [row["method"] for row in rows] == ["last", "last ensemble"]
+    assert float(rows[0]["test_accuracy"]) == pytest.approx(sum(again) / 2, abs=0.006)
+    assert float(rows[0]["learning_rate"]) == float(best["learning_rate"])
+    ensemble = [e for e in csv.DictReader(open(tmp_path / "run/ensembles.csv", encoding="utf-8"))
+                if e["stage"] == "retrain"][0]
+    assert float(rows[1]["test_accuracy"]) == pytest.approx(float(ensemble["test_accuracy"]), abs=0.006)
+    members = {n["network"]: int(n["parameters"]) for n in networks if n["network"] in ensemble["members"].split(";")}
+    assert int(rows[1]["parameters"]) == sum(members.values())
 
 
 def test_steps_extrapolate_time_and_test_nothing(task):
