@@ -6,6 +6,7 @@ swapped bias or a missing block would not show.
 import json
 import subprocess
 
+import open_clip
 import timm
 import torch
 from safetensors.torch import load_file, save_file
@@ -100,6 +101,16 @@ def transformers_blocks(model):
         if isinstance(module, torch.nn.ModuleList) and name.split(".")[-1] in ("layer", "layers"):
             return module
     raise AssertionError("no blocks found")
+
+
+def resized_open_clip(tower, larger):
+    """`larger` with the tower's weights, by open_clip's own loader: bicubic, antialiased."""
+    holder = torch.nn.Module()
+    holder.visual = larger.eval()
+    state = {"visual." + name: value for name, value in tower.state_dict().items()}
+    open_clip.model.resize_pos_embed(state, holder)
+    holder.load_state_dict(state)
+    return larger
 
 
 SMALL = dict(img_size=48, patch_size=16, embed_dim=32, depth=3, num_heads=4, num_classes=5)

@@ -10,9 +10,11 @@ import torchvision
 import transformers
 from safetensors.torch import load_file, save_file
 
-from backbone_peers import (SMALL, assert_same_maps, block_maps, images, randomise, run_tool,
-                            save_state, small_model, timm_maps, transformers_blocks)
+from backbone_peers import (SMALL, assert_same_maps, block_maps, images, randomise,
+                            resized_open_clip, run_tool, save_state, small_model, timm_maps,
+                            transformers_blocks)
 from paths import SHARED
+from test_backbone_google import write_npz
 
 MODELS = {
     "plain": dict(),
@@ -185,19 +187,40 @@ def test_transformers(tmp_path, name, size, source):
     assert report["config"]["heads"] == 4
 
 
+def open_clip_tower(size, quick):
+    return open_clip.transformer.VisionTransformer(
+        image_size=size, patch_size=16, width=32, layers=3, heads=4, mlp_ratio=2, output_dim=8,
+        act_layer=open_clip.transformer.QuickGELU if quick else torch.nn.GELU)
+
+
+@pytest.mark.parametrize("size", [(48, 48), (80, 32)])
 @pytest.mark.parametrize("quick", [False, True])
 @pytest.mark.parametrize("prefix", ["visual.", "module.visual."])
-def test_open_clip(tmp_path, quick, prefix):
-    tower = open_clip.transformer.VisionTransformer(
-        image_size=48, patch_size=16, width=32, layers=3, heads=4, mlp_ratio=2, output_dim=8,
-        act_layer=open_clip.transformer.QuickGELU if quick else torch.nn.GELU)
-    randomise(tower)
+def test_open_clip(tmp_path, quick, prefix, size):
+    tower = randomise(open_clip_tower(48, quick))
     save_state(tower, tmp_path / "model.safetensors", lambda name: prefix + name)
-    maps, report = run_tool(tmp_path, tmp_path / "model.safetensors", images(48), "heads=4",
+    if size != (48, 48):
+        tower = resized_open_clip(tower, open_clip_tower(size, quick))
+    maps, report = run_tool(tmp_path, tmp_path / "model.safetensors", images(*size), "heads=4",
                             f"activation={'quick-gelu' if quick else 'gelu'}")
-    assert_same_maps(maps["maps"], block_maps(tower, tower.transformer.resblocks, images(48)))
+    assert_same_maps(maps["maps"], block_maps(tower, tower.transformer.resblocks, images(*size)))
     activation = next(d for d in report["decided"] if d["what"] == "activation")
     assert activation["source"] == "--activation" and not activation["assumed"]
+
+
+@pytest.mark.parametrize("size", [48, 80])
+def test_openai_clip(tmp_path, size):
+    """What only OpenAI's archives carry beside the weights decides for QuickGELU."""
+    tower = randomise(open_clip_tower(48, True)).half().float()
+    state = {"visual." + name: value.half() for name, value in tower.state_dict().items()}
+    numbers = dict(input_resolution=48, context_length=77, vocab_size=100)
+    save_file({**state, **{name: torch.tensor(number) for name, number in numbers.items()}},
+              str(tmp_path / "model.safetensors"))
+    if size != 48:
+        tower = resized_open_clip(tower, open_clip_tower(size, True))
+    maps, report = run_tool(tmp_path, tmp_path / "model.safetensors", images(size), "heads=4")
+    assert_same_maps(maps["maps"], block_maps(tower, tower.transformer.resblocks, images(size)))
+    assert report["config"]["activation"] == "quick-gelu"
 
 
 @pytest.mark.parametrize("size", [48, 80])
@@ -261,15 +284,60 @@ def test_dinov2(tmp_path, options, size, chunks):
     assert report["family"] == "DINOv2"
 
 
-def test_mae_with_decoder_is_timm(tmp_path):
+@pytest.mark.parametrize("size", [(48, 48), (80, 64)])
+@pytest.mark.parametrize("mode", ["auto", "transformers"])
+def test_mae_with_decoder_is_timm(tmp_path, mode, size):
     model = small_model()
-    state = {k: v.clone() for k, v in model.state_dict().items()}
-    state.update({"mask_token": torch.ones(1, 1, 16), "decoder_pos_embed": torch.ones(1, 10, 16),
-                  "decoder_blocks.0.norm1.weight": torch.ones(16)})
+    state = {"model." + k: v.clone() for k, v in model.state_dict().items()}
+    state.update({"model.mask_token": torch.ones(1, 1, 16),
+                  "model.decoder_pos_embed": torch.ones(1, 10, 16),
+                  "model.decoder_blocks.0.norm1.weight": torch.ones(16)})
     save_file(state, str(tmp_path / "model.safetensors"))
-    maps, report = run_tool(tmp_path, tmp_path / "model.safetensors", images(48), "heads=4")
-    assert_same_maps(maps["maps"], timm_maps(model, images(48)))
+    positions = model.pos_embed.detach()
+    model.set_input_size(img_size=size)
+    if mode == "transformers" and size != (48, 48):
+        # mae/util/pos_embed.py, interpolate_pos_embed, does it like transformers
+        grid = torch.nn.functional.interpolate(
+            positions[:, 1:].reshape(1, 3, 3, 32).permute(0, 3, 1, 2), size=(5, 4), mode="bicubic",
+            align_corners=False).permute(0, 2, 3, 1).flatten(1, 2)
+        model.pos_embed.data = torch.cat([positions[:, :1], grid], 1)
+    maps, report = run_tool(tmp_path, tmp_path / "model.safetensors", images(*size), "heads=4",
+                            f"pos-embed={mode}")
+    assert_same_maps(maps["maps"], timm_maps(model, images(*size)))
     assert report["family"] == "timm names" and len(report["ignored"]) == 5
+
+
+# The smallest published widths to which timm gives the tanh form, and one that has erf: name, size.
+SIGLIP = {
+    "vit_base_patch32_siglip_256": 256,
+    "vit_large_patch16_siglip_512": 512,
+    "vit_base_patch16_siglip_256": 256,
+}
+
+
+@pytest.mark.parametrize("kind", ["timm", "open_clip", "npz"])
+@pytest.mark.parametrize("name", SIGLIP)
+def test_tanh_is_chosen_by_the_shapes(tmp_path, name, kind):
+    """Real widths, since they tell, in one block of few hidden channels."""
+    # timm's loader of .npz would want the attention pooling
+    options = dict(global_pool="avg", fc_norm=False) if kind == "npz" else {}
+    model = randomise(timm.create_model(name, depth=1, mlp_ratio=0.125, num_classes=0, **options))
+    path = tmp_path / ("model.npz" if kind == "npz" else "model.safetensors")
+    if kind == "npz":
+        write_npz(path, model, "params/img/", True, stacked=True)
+    else:
+        save_state(model, path, lambda key: ("visual.trunk." if kind == "open_clip" else "") + key)
+    # Smaller images take less time.
+    size = SIGLIP[name] if name.startswith("vit_base_patch32") else 128
+    model.set_input_size(img_size=(size, size))
+    if kind == "npz" and size != SIGLIP[name]:
+        model.load_pretrained(str(path))
+    heads = [] if kind == "npz" else [f"heads={model.blocks[0].attn.num_heads}"]
+    maps, report = run_tool(tmp_path, path, images(size, count=1), *heads)
+    tanh = isinstance(model.blocks[0].mlp.act, timm.layers.GELUTanh)
+    assert report["config"]["activation"] == ("gelu-tanh" if tanh else "gelu")
+    assert_same_maps(maps["maps"], timm_maps(model, images(size, count=1)))
+    assert tanh == (name != "vit_base_patch16_siglip_256")
 
 
 @pytest.mark.parametrize("name", [

@@ -1,4 +1,5 @@
 """EVA and DINOv3, whose blocks have rotary position embeddings, inner norms or norms behind."""
+import json
 from functools import partial
 
 import pytest
@@ -64,25 +65,37 @@ def test_eva_timm_names(tmp_path, name, size):
     assert (report["config"]["rope"] is None) == (name == "EVA-01")
 
 
+@pytest.mark.parametrize("size", [(56, 56), (84, 42)])
 @pytest.mark.parametrize("name", ["EVA-01", "EVA-02, base", "EVA-02-CLIP"])
-def test_eva_original_names(tmp_path, name):
+def test_eva_original_names(tmp_path, name, size):
     model = randomise(eva(**EVA[name]))
     state = {"visual." + key: tensor for key, tensor in baai_names(model).items()}
     for other in ("visual.rope.freqs_cos", "visual.blocks.0.attn.rope.freqs_sin",
                   "text.token_embedding.weight"):
         state[other] = torch.ones(3)
     save_file(state, str(tmp_path / "model.safetensors"))
-    maps, report = run_tool(tmp_path, tmp_path / "model.safetensors", images(56), "heads=4")
-    assert_same_maps(maps["maps"], timm_maps(model, images(56)))
+    maps, report = run_tool(tmp_path, tmp_path / "model.safetensors", images(*size), "heads=4")
+    assert_same_maps(maps["maps"], timm_maps(at_size(model, size, EVA[name]), images(*size)))
     assert report["prefix"] == "visual."
 
 
-def test_eva_enormous_by_name(tmp_path):
-    model = randomise(eva(**ENORMOUS))
-    save_state(model, tmp_path / "model.safetensors")
-    maps, report = run_tool(tmp_path, tmp_path / "model.safetensors", images(56), "heads=4",
-                            "model=eva02_enormous_patch14_clip_224")
-    assert_same_maps(maps["maps"], timm_maps(model, images(56)))
+@pytest.mark.parametrize("size", [(56, 56), (84, 42)])
+@pytest.mark.parametrize("names", ["timm", "BAAI"])
+@pytest.mark.parametrize("source", ["--model", "config.json"])
+def test_eva_enormous_by_name(tmp_path, source, names, size):
+    """Its size tells too; a model of that size is compared in test_backbone_sizes.py."""
+    model, name = randomise(eva(**ENORMOUS)), "eva02_enormous_patch14_clip_224"
+    if names == "timm":
+        save_state(model, tmp_path / "model.safetensors")
+    else:
+        save_file({"visual." + key: tensor for key, tensor in baai_names(model).items()},
+                  str(tmp_path / "model.safetensors"))
+    arguments = [f"model={name}"] if source == "--model" else []
+    if source == "config.json":
+        (tmp_path / "config.json").write_text(json.dumps({"architecture": name}))
+    maps, report = run_tool(tmp_path, tmp_path / "model.safetensors", images(*size), "heads=4",
+                            *arguments)
+    assert_same_maps(maps["maps"], timm_maps(at_size(model, size, ENORMOUS), images(*size)))
     assert report["config"]["norm_place"] == "after"
 
 

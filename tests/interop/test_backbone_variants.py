@@ -9,8 +9,9 @@ import torch
 import transformers
 from safetensors.torch import save_file
 
-from backbone_peers import (SMALL, assert_same_maps, block_maps, images, randomise, run_tool,
-                            save_state, small_model, timm_maps, transformers_blocks)
+from backbone_peers import (SMALL, assert_same_maps, block_maps, images, randomise,
+                            resized_open_clip, run_tool, save_state, small_model, timm_maps,
+                            transformers_blocks)
 from test_backbone import HF, MODELS
 from test_backbone_eva import DINOV3, EVA, eva, meta_names
 from test_backbone_evidence import CLIP, decision
@@ -34,17 +35,10 @@ TOWERS = {
 @pytest.mark.parametrize("size", [48, 80])
 @pytest.mark.parametrize("name", TOWERS)
 def test_open_clip_towers(tmp_path, name, size):
-    """Also at another size, as open_clip's own loader resamples: bicubic, antialiased."""
     model = randomise(tower(**TOWERS[name]))
     save_state(model, tmp_path / "model.safetensors", lambda key: "visual." + key)
     if size != 48:
-        state = {"visual." + key: value for key, value in model.state_dict().items()}
-        other = tower(size, **TOWERS[name]).eval()
-        holder = torch.nn.Module()
-        holder.visual = other
-        open_clip.model.resize_pos_embed(state, holder)
-        holder.load_state_dict(state)
-        model = other
+        model = resized_open_clip(model, tower(size, **TOWERS[name]))
     maps, report = run_tool(tmp_path, tmp_path / "model.safetensors", images(size), "heads=4",
                             "activation=gelu")
     assert_same_maps(maps["maps"], block_maps(model, model.transformer.resblocks, images(size)))
