@@ -8,9 +8,9 @@ dicts ("model", "state_dict", "teacher", ..) keep their names with dots between 
 their type. IN may be the index of a checkpoint in parts (pytorch_model.bin.index.json). Needs the
 whole set-up (scripts/setup.sh --full).
 
-What transformers, timm and open_clip keep beside the weights (config.json and the like) tells heads,
-epsilon, activation, mean and std: put it beside OUT too, in a folder of its own, since `extractor`
-reads it for every checkpoint in the folder.
+What transformers, timm and open_clip keep beside the weights (config.json and the like) tells
+heads, epsilon, activation, mean and std: put it beside OUT too, in a folder of its own, since
+`extractor` reads it for every checkpoint in the folder.
 
 A TorchScript archive, as OpenAI's CLIP, holds a program beside its tensors. Torch has no reader for
 the tensors alone: such files take --torchscript, which is for those whose source you trust.
@@ -63,7 +63,7 @@ def load_parts(index):
 
 
 def load(path, torchscript):
-    """The checkpoint's content: nested dicts with tensors in them, mapped where the file allows it."""
+    """The checkpoint's content: nested dicts with tensors, mapped where the file allows it."""
     if path.suffix == ".json":
         return load_parts(path)
     if is_torchscript(path):
@@ -73,7 +73,8 @@ def load(path, torchscript):
         return dict(torch.jit.load(path, map_location="cpu").state_dict())
     with torch.serialization.safe_globals(HARMLESS):
         # Files from before 2020 are no zip archives and can't be mapped.
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        return torch.load(path, map_location="cpu", weights_only=True,
+                          mmap=zipfile.is_zipfile(path))
 
 
 def reason(error):
@@ -81,8 +82,8 @@ def reason(error):
     text = str(error)
     refused = re.search(r"Unsupported (?:global: GLOBAL|class) (\S+)", text)
     if refused:
-        return (f"it holds a {refused[1]}, which could run code; save the model's state dict alone, "
-                "where its program is at hand")
+        return (f"it holds a {refused[1]}, which could run code; save the model's state dict "
+                "alone, where its program is at hand")
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}"
     if not isinstance(error, (ValueError, RuntimeError)) or "WeightsUnpickler" in text:
@@ -111,7 +112,7 @@ def check(tensors):
 
 
 def write(tensors, path):
-    """One tensor after the other, so that none is in memory twice, and the file is there at once."""
+    """One tensor after the other, so that none is in memory twice; the file is there at once."""
     header, offset = {"__metadata__": {"format": "pt"}}, 0
     tensors = sorted(tensors, key=lambda entry: (-entry[1].element_size(), entry[0]))  # aligned
     for name, tensor in tensors:
