@@ -2,15 +2,16 @@
 """A side network or an ensemble of `trainer` in PyTorch, on top of the frozen ViT of timm.
 
     import timm, last_torch
-    backbone = timm.create_model("vit_tiny_patch16_224", checkpoint_path="vit_tiny.safetensors")
-    model = last_torch.LastModel(backbone, last_torch.load("best.safetensors")).eval()
+    weights = "vit_tiny.safetensors"            # the checkpoint that the extractor ran
+    backbone = timm.create_model("vit_tiny_patch16_224", checkpoint_path=weights)
+    model = last_torch.LastModel(backbone, last_torch.load("best.safetensors"), weights).eval()
     images = torch.stack([last_torch.preprocess(PIL.Image.open(path), model.side) for path in paths])
     logits = model(images)                      # [B, classes]; softmax gives the probabilities
     names = [model.side.class_names[i] for i in logits.argmax(1)]
 
 The file is what `trainer export` writes (or best.TARGET.safetensors, networks/ID.safetensors,
-ensemble.TARGET.safetensors of a run). Everything but the ViT is in it. This module needs torch and
-safetensors, preprocess() also Pillow, and the command below timm:
+ensemble.TARGET.safetensors of a run). Everything but the ViT is in it. This module needs torch, numpy
+and safetensors, preprocess() also Pillow, and the command below timm:
 
     .venv/bin/python scripts/last_torch.py best.safetensors --timm vit_tiny_patch16_224 \\
         --weights vit_tiny.safetensors IMAGE..
@@ -141,8 +142,49 @@ class Ensemble(nn.Module):
         return torch.stack(probabilities).mean(0).log()
 
 
+def _crc32c(data):
+    """CRC-32C (Castagnoli) of bytes, of many pieces at once: byte by byte would take seconds."""
+    import numpy as np
+    table = np.arange(256, dtype=np.uint32)
+    for _ in range(8):
+        table = table >> 1 ^ (table & 1) * np.uint32(0x82f63b78)
+    length = 4096
+    # Zero bytes in front leave a state of zero as it is; the initial state goes into the first bytes.
+    padded = bytearray(-len(data) % length) + bytearray(data)
+    start = len(padded) - len(data)
+    padded[start:start + 4] = bytes(byte ^ 255 for byte in padded[start:start + 4])
+    columns = np.ascontiguousarray(np.frombuffer(padded, np.uint8).reshape(-1, length).T)
+    states = np.zeros(columns.shape[1], np.uint32)
+    shifted = np.uint32(1) << np.arange(32, dtype=np.uint32)  # `length` zero bytes after each bit
+    for column in columns:
+        states = table[states.astype(np.uint8) ^ column] ^ states >> 8
+        shifted = table[shifted.astype(np.uint8)] ^ shifted >> 8
+    crc, shifted = 0, shifted.tolist()
+    for state in states.tolist():
+        for bit, moved in enumerate(shifted):
+            if crc >> bit & 1:
+                state ^= moved
+        crc = state
+    return crc ^ 0xffffffff
+
+
+def _check_checksum(path):
+    """A ValueError where a file is not what its own checksum says (common/tensor_file/file_checksum.h)."""
+    with open(path, "rb") as file:
+        data = file.read()
+    key = b'{"__metadata__":{"crc32c":"'
+    if data[8:8 + len(key)] != key:
+        return  # saved again by other programs
+    place = 8 + len(key)
+    stored, computed = data[place:place + 8], _crc32c(data[:place] + b"0" * 8 + data[place + 8:])
+    if stored != b"%08x" % computed:
+        raise ValueError(f"{path} is damaged: its checksum is {computed:08x}, expected "
+                         f"{stored.decode('ascii', 'replace')}")
+
+
 def load(path):
-    """A SideNetwork or an Ensemble, by what the file holds. Any other file is a ValueError."""
+    """A SideNetwork or an Ensemble, by what the file holds. Another or a damaged file is a ValueError."""
+    _check_checksum(path)
     with safe_open(path, "pt") as file:
         metadata = file.metadata() or {}
         tensors = {name: file.get_tensor(name) for name in file.keys()}
@@ -169,11 +211,14 @@ class LastModel(nn.Module):
     """A frozen ViT of timm and what load() gives, as one module: images [B, 3, H, W] -> logits.
 
     The side network was trained on maps in the type that the feature store held them in
-    (about["features"]["store"]); with round_maps they are rounded to it here as well.
+    (about["features"]["store"]); with round_maps they are rounded to it here as well. `weights`: the
+    checkpoint file of the backbone, for a ValueError where it isn't the one that was trained on.
     """
 
-    def __init__(self, backbone, side, round_maps=True):
+    def __init__(self, backbone, side, weights=None, round_maps=True):
         super().__init__()
+        if weights is not None:
+            check_weights(weights, side)
         about = side.about["backbone"]
         if len(backbone.blocks) != about["depth"]:
             raise ValueError(f"the backbone has {len(backbone.blocks)} blocks, the network was "
@@ -262,9 +307,8 @@ def main():
     import timm
     from PIL import Image
     side = load(arguments.network)
-    check_weights(arguments.weights, side)
     backbone = timm.create_model(arguments.timm, checkpoint_path=arguments.weights)
-    model = LastModel(backbone, side).eval()
+    model = LastModel(backbone, side, arguments.weights).eval()
     for path in arguments.images:
         with torch.no_grad():
             probabilities = model(preprocess(Image.open(path), side)[None]).softmax(-1)[0]

@@ -146,10 +146,9 @@ def test_images_through_timm_give_the_trainers_predictions(tiny, run, tmp_path):
     assert result.returncode == 0 and "3 classes" in result.stderr
     backbone = timm.models.vision_transformer.VisionTransformer(**TINY)
     backbone.load_state_dict(load_file(str(tiny["weights"])))
-    model = last_torch.LastModel(backbone, last_torch.load(out)).eval()
-    last_torch.check_weights(tiny["weights"], model.side)
+    model = last_torch.LastModel(backbone, last_torch.load(out), weights=tiny["weights"]).eval()
     with pytest.raises(ValueError, match="is not the checkpoint"):
-        last_torch.check_weights(out, model.side)
+        last_torch.LastModel(backbone, model.side, weights=out)
     index = model.side.about["training"]["network"]
     table = pandas.read_csv(run / "predictions.colour.csv")
     table = table[table.network == index]
@@ -207,6 +206,19 @@ def test_another_vit_is_refused(run):
     with pytest.raises(ValueError, match="neither a side network nor an ensemble"):
         save_file({"a": torch.zeros(1)}, str(run.parent / "foreign.safetensors"))
         last_torch.load(run.parent / "foreign.safetensors")
+
+
+def test_a_damaged_file_is_refused(run, tmp_path):
+    data = bytearray((run / "best.corner.safetensors").read_bytes())
+    sound, damaged = tmp_path / "sound.safetensors", tmp_path / "damaged.safetensors"
+    sound.write_bytes(data)
+    last_torch.load(sound)
+    for place in (len(data) - 2, data.index(b"last-network") + 200):  # a weight; the description
+        changed = bytearray(data)
+        changed[place] ^= 1
+        damaged.write_bytes(changed)
+        with pytest.raises(ValueError, match="damaged.safetensors is damaged: its checksum"):
+            last_torch.load(damaged)
 
 
 def test_an_exported_file_has_all_that_is_needed(tiny, run, tmp_path):
