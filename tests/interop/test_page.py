@@ -6,7 +6,9 @@ import re
 import shutil
 import subprocess
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from fake_run import make_run
 from paths import tool
@@ -68,9 +70,9 @@ def browser(tmp_path_factory):
         pytest.skip("no chromium (scripts/setup.sh --full installs Debian's): the page's script is not executed")
     profile = tmp_path_factory.mktemp("profile")
 
-    def show(address, check=True):
-        return subprocess.run([program, *HEADLESS, f"--user-data-dir={profile}", address], capture_output=True,
-                              timeout=300, check=check, encoding="utf-8")
+    def show(address, check=True, more=()):
+        return subprocess.run([program, *HEADLESS, f"--user-data-dir={profile}", *more, address],
+                              capture_output=True, timeout=300, check=check, encoding="utf-8")
 
     if "<html" not in show("about:blank", check=False).stdout:
         pytest.skip(f"{program} does not run here: the page's script is not executed")
@@ -128,3 +130,18 @@ def test_the_ranking_sorts_and_unfolds(seen):
     assert descending == sorted(descending, reverse=True) and ascending == sorted(ascending)
     if settings > 1:
         assert descending[0] > ascending[0]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_it_is_dark_where_one_likes_it_dark(browser, tmp_path, width):
+    """Screenshots: little light in the dark one, much in the other, and text that stands out in both."""
+    run = make_run(tmp_path / "run", networks=12, epochs=4, images=200)
+    subprocess.run([tool("trainer"), "report", "--run", run, "--quiet"], check=True, stdout=subprocess.DEVNULL)
+    for scheme, number in (("dark", 0), ("light", 1)):
+        picture = tmp_path / f"{scheme}.png"
+        browser((run / "report.html").as_uri(), more=[f"--screenshot={picture}", f"--window-size={width},2000",
+                                                      f"--blink-settings=preferredColorScheme={number}"])
+        pixels = np.asarray(Image.open(picture).convert("L"))
+        usual, rows = float(np.median(pixels)), np.percentile(pixels, (1, 99))
+        assert usual < 60 if scheme == "dark" else usual > 200, (scheme, usual)
+        assert (rows[1] if scheme == "dark" else 255 - rows[0]) > 100, (scheme, rows)
