@@ -27,7 +27,7 @@ struct PackedFooter {
   uint32_t content_crc;
   uint32_t extent_count;
   std::array<Extent, kMaxExtents> extents;
-  std::array<uint8_t, 340> zeros;
+  std::array<uint8_t, 324> zeros;
   uint32_t own_crc;  // of the 508 bytes before
 };
 static_assert(sizeof(PackedFooter) == kFooterBytes);

@@ -29,7 +29,7 @@ struct Footer {
 
 constexpr uint64_t kFooterBytes = 512;
 constexpr uint64_t kFooterAlignment = 4096;
-constexpr size_t kMaxExtents = 8;
+constexpr size_t kMaxExtents = 9;
 
 // Where the footer of a file with this end of its HDF5 part lies.
 uint64_t footer_offset(uint64_t hdf5_size);

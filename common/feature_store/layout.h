@@ -4,13 +4,14 @@
 
 namespace last::layout {
 
-constexpr int kFormatVersion = 1;
+constexpr int kFormatVersion = 2;
 constexpr char kFormatName[] = "LAST feature store";
 
 // Data sets and groups (3).
 constexpr char kFeatures[] = "/features";
 constexpr char kRowState[] = "/row_state";
 constexpr char kRowCrc[] = "/row_crc32c";
+constexpr char kRowCheck[] = "/row_check";
 constexpr char kImageDigest[] = "/image_digest";
 constexpr char kSampleId[] = "/sample_id";
 constexpr char kView[] = "/view";
@@ -36,6 +37,8 @@ constexpr char kConfigHash[] = "config_hash";
 constexpr char kImageListHash[] = "image_list_sha256";
 constexpr char kShardIndex[] = "shard_index";
 constexpr char kShardCount[] = "shard_count";
+constexpr char kFirstRow[] = "first_row";
+constexpr char kTotalRows[] = "total_rows";
 constexpr char kFeaturesOffset[] = "features_offset";
 
 // Attribute of /labels (3.8).

@@ -81,7 +81,9 @@ nlohmann::json to_json(const Manifest& manifest) {
           {"image_list_sha256", manifest.image_list_sha256},
           {"created_by", manifest.created_by},
           {"shard_index", manifest.shard_index},
-          {"shard_count", manifest.shard_count}};
+          {"shard_count", manifest.shard_count},
+          {"first_row", manifest.first_row},
+          {"total_rows", manifest.total_rows}};
 }
 
 }  // namespace last

@@ -41,6 +41,8 @@ struct Manifest {
   std::string created_by;  // "extractor 0.1.0"
   int64_t shard_index = 0;
   int64_t shard_count = 1;
+  int64_t first_row = 0;   // of the shard, in the rows of all shards
+  int64_t total_rows = 0;  // of all shards; of a single file its rows
 
   int64_t layers() const { return static_cast<int64_t>(backbone.layers.size()); }
   // Bytes of one row: layers * tokens * dim elements.

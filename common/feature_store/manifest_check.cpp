@@ -116,6 +116,9 @@ void check_manifest(const Manifest& manifest, const std::string& place) {
                 "its configuration needs the part \"features\"");
   check.range("the shard count", manifest.shard_count, 1, 99999);
   check.range("the shard index", manifest.shard_index, 0, manifest.shard_count - 1);
+  check.range("the number of rows of all shards", manifest.total_rows, manifest.rows,
+              manifest.shard_count == 1 ? manifest.rows : kMaxRows);
+  check.range("the first row", manifest.first_row, 0, manifest.total_rows - manifest.rows);
 }
 
 }  // namespace last

@@ -148,6 +148,8 @@ std::string first_difference(const Manifest& stored, const Manifest& now) {
   compare_shapes(comparison, stored, now);
   comparison.values("thumbnails (their size)", stored.thumbnail_size, now.thumbnail_size);
   comparison.values("rows", stored.rows, now.rows);
+  comparison.values("rows of all shards", stored.total_rows, now.total_rows);
+  comparison.values("first row", stored.first_row, now.first_row);
   comparison.lists("image", stored.sample_ids, now.sample_ids);
   comparison.lists("view of row", stored.views, now.views);
   compare_labels(comparison, stored.labels, now.labels);

@@ -35,6 +35,8 @@ void write_root(hid_t file, const Manifest& manifest, uint64_t features_offset) 
   hdf5::write_attribute(file, "/", layout::kImageListHash, manifest.image_list_sha256);
   hdf5::write_attribute(file, "/", layout::kShardIndex, manifest.shard_index);
   hdf5::write_attribute(file, "/", layout::kShardCount, manifest.shard_count);
+  hdf5::write_attribute(file, "/", layout::kFirstRow, manifest.first_row);
+  hdf5::write_attribute(file, "/", layout::kTotalRows, manifest.total_rows);
   hdf5::write_attribute(file, "/", layout::kFeaturesOffset, static_cast<int64_t>(features_offset));
 }
 
@@ -179,8 +181,8 @@ Shape read_features_shape(hid_t file, c10::ScalarType dtype) {
 }  // namespace
 
 std::vector<Extent> StoreExtents::all() const {
-  return in_order(
-      {features, row_state, row_crc32c, image_digest, mean, std, thumbnails, thumbnail_crc32c});
+  return in_order({features, row_state, row_crc32c, row_check, image_digest, mean, std, thumbnails,
+                   thumbnail_crc32c});
 }
 
 std::vector<Extent> StoreExtents::rows() const { return in_order({features, thumbnails}); }
@@ -193,6 +195,7 @@ StoreExtents create_hdf5_file(const std::string& path, const Manifest& manifest)
   StoreExtents extents;
   extents.row_state = hdf5::create_array(file, layout::kRowState, H5T_STD_U8LE, {rows});
   extents.row_crc32c = hdf5::create_array(file, layout::kRowCrc, H5T_STD_U32LE, {rows});
+  extents.row_check = hdf5::create_array(file, layout::kRowCheck, H5T_STD_U32LE, {rows});
   extents.image_digest =
       hdf5::create_array(file, layout::kImageDigest, H5T_STD_U8LE, {rows, layout::kDigestBytes});
   hdf5::write_strings(file, layout::kSampleId, manifest.sample_ids);
@@ -240,6 +243,8 @@ Manifest read_manifest(hid_t file) {
   manifest.created_by = hdf5::read_text_attribute(file, "/", layout::kCreatedBy);
   manifest.shard_index = hdf5::read_integer_attribute(file, "/", layout::kShardIndex);
   manifest.shard_count = hdf5::read_integer_attribute(file, "/", layout::kShardCount);
+  manifest.first_row = hdf5::read_integer_attribute(file, "/", layout::kFirstRow);
+  manifest.total_rows = hdf5::read_integer_attribute(file, "/", layout::kTotalRows);
   check_manifest(manifest, "\"" + path + "\"");
   if (hdf5::read_text_attribute(file, "/", layout::kConfigHash) != manifest.config_hash()) {
     fail("\"", path, "\": its config_hash is not that of its configuration");
@@ -262,6 +267,7 @@ StoreExtents read_extents(hid_t file, const Manifest& manifest) {
   return {find(layout::kFeatures, rows * static_cast<uint64_t>(manifest.row_bytes())),
           find(layout::kRowState, rows),
           find(layout::kRowCrc, rows * sizeof(uint32_t)),
+          find(layout::kRowCheck, rows * sizeof(uint32_t)),
           find(layout::kImageDigest, rows * layout::kDigestBytes),
           find(layout::kMean, channels * sizeof(float)),
           find(layout::kStd, channels * sizeof(float)),

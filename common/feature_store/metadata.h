@@ -17,6 +17,7 @@ struct StoreExtents {
   Extent features;
   Extent row_state;
   Extent row_crc32c;
+  Extent row_check;
   Extent image_digest;
   Extent mean;
   Extent std;

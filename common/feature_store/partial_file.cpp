@@ -29,6 +29,12 @@ void reserve_for_hdf5(const std::string& path, const Manifest& manifest) {
   reserve_space(file, static_cast<uint64_t>(all - later));
 }
 
+// One writer, even where PATH.lock was deleted under another one.
+void lock_out_others(const File& file) {
+  if (file.try_lock()) return;
+  fail("\"", file.path(), "\" is locked: another process is writing there; wait for it or stop it");
+}
+
 // Made under another name, so that PATH.partial never lacks its metadata, whenever we are killed.
 PartialFile create_partial(const std::string& path, Manifest manifest) {
   const std::string temporary = partial_path(path) + ".tmp";
@@ -47,6 +53,7 @@ PartialFile create_partial(const std::string& path, Manifest manifest) {
     partial.file.sync();
     publish_file(temporary, partial_path(path));
     partial.file = File::open_read_write(partial_path(path));  // errors name the file as it is
+    lock_out_others(partial.file);
   } catch (...) {
     std::remove(temporary.c_str());
     throw;
@@ -73,40 +80,54 @@ RowTable read_row_table(const File& file, const StoreExtents& extents, int64_t r
   RowTable table(rows);
   file.read_at(table.states.data(), extents.row_state.size, extents.row_state.offset);
   file.read_at(table.crcs.data(), extents.row_crc32c.size, extents.row_crc32c.offset);
+  file.read_at(table.checks.data(), extents.row_check.size, extents.row_check.offset);
   file.read_at(table.digests.data(), extents.image_digest.size, extents.image_digest.offset);
   file.read_at(table.thumbnail_crcs.data(), extents.thumbnail_crc32c.size,
                extents.thumbnail_crc32c.offset);
   return table;
 }
 
-// Rows whose CRCs do not match, and those that were bad, become absent.
-void recheck_rows(PartialFile& partial) {
-  std::vector<char> data;
-  const auto is_sound = [&](const Extent& extent, int64_t bytes, size_t row, uint32_t crc) {
+// Rows whose check or CRCs do not match, and those that were bad, become absent. After a power loss
+// any part of a row may be older than the others, and all of it is what is checked.
+void recheck_rows(PartialFile& partial, const RowProgress& progress) {
+  constexpr int64_t kBlock = 64;  // rows between two calls of `progress`
+  const Manifest& manifest = partial.manifest;
+  const StoreExtents& extents = partial.extents;
+  RowTable& table = partial.rows;
+  const auto is_sound = [&](const Extent& extent, int64_t bytes, size_t row, uint32_t crc,
+                            std::vector<char>& data) {
     const auto size = static_cast<uint64_t>(bytes);
     data.resize(size);
     partial.file.read_at(data.data(), size, extent.offset + row * size);
     return crc32c(data.data(), size) == crc;
   };
-  const Manifest& manifest = partial.manifest;
-  const StoreExtents& extents = partial.extents;
-  for (size_t row = 0; row < partial.rows.states.size(); ++row) {
-    uint8_t& state = partial.rows.states[row];
-    if (state == kAbsent) continue;
-    if (state == kStored &&
-        is_sound(extents.features, manifest.row_bytes(), row, partial.rows.crcs[row]) &&
-        (manifest.thumbnail_size == 0 || is_sound(extents.thumbnails, manifest.thumbnail_bytes(),
-                                                  row, partial.rows.thumbnail_crcs[row]))) {
-      continue;
-    }
-    state = kAbsent;
-    partial.file.write_at(&state, 1, partial.extents.row_state.offset + row);
+  const auto is_whole = [&](size_t row, std::vector<char>& data) {
+    return table.states[row] == kStored &&
+           table.checks[row] == table.check_of(row, RowState::kStored) &&
+           is_sound(extents.features, manifest.row_bytes(), row, table.crcs[row], data) &&
+           (manifest.thumbnail_size == 0 || is_sound(extents.thumbnails, manifest.thumbnail_bytes(),
+                                                     row, table.thumbnail_crcs[row], data));
+  };
+  std::vector<size_t> marked;
+  for (size_t row = 0; row < table.states.size(); ++row) {
+    if (table.states[row] != kAbsent) marked.push_back(row);
   }
+  for_each_row(
+      static_cast<int64_t>(marked.size()), kBlock,
+      [&](int64_t i, std::vector<char>& data) {
+        const size_t row = marked[static_cast<size_t>(i)];
+        if (is_whole(row, data)) return;
+        table.states[row] = kAbsent;
+        partial.file.write_at(&kAbsent, 1, extents.row_state.offset + row);
+      },
+      progress);
 }
 
-PartialFile resume_partial(const std::string& path, const Manifest& wanted) {
+PartialFile resume_partial(const std::string& path, const Manifest& wanted,
+                           const RowProgress& progress) {
   const std::string name = partial_path(path);
   PartialFile partial{{}, {}, 0, File::open_read_write(name), RowTable(0), true};
+  lock_out_others(partial.file);
   const Footer footer = read_checked_footer(partial.file);
   partial.hdf5_size = footer.hdf5_size;
   {
@@ -139,7 +160,7 @@ PartialFile resume_partial(const std::string& path, const Manifest& wanted) {
     write_footer(partial.file, FooterKind::kPartial, partial.hdf5_size, all);
     partial.file.sync();
   }
-  recheck_rows(partial);
+  recheck_rows(partial, progress);
   return partial;
 }
 
@@ -147,12 +168,17 @@ PartialFile resume_partial(const std::string& path, const Manifest& wanted) {
 
 std::string partial_path(const std::string& path) { return path + ".partial"; }
 
-PartialFile open_partial(const std::string& path, Manifest manifest) {
+PartialFile open_partial(const std::string& path, Manifest manifest, const RowProgress& progress) {
+  // Perhaps by another run of the same command, a moment ago.
   if (std::filesystem::exists(path)) {
-    fail("\"", path, "\" exists already and is finished: remove it to extract it again");
+    fail("\"", path,
+         "\" exists already and is finished: run the same command again to check it, or remove it "
+         "to extract it again");
   }
   check_no_other_store(path, manifest.shard_count);
-  if (std::filesystem::exists(partial_path(path))) return resume_partial(path, manifest);
+  if (std::filesystem::exists(partial_path(path))) {
+    return resume_partial(path, manifest, progress);
+  }
   return create_partial(path, std::move(manifest));
 }
 

@@ -28,20 +28,16 @@ void check_belongs(const ShardReader& first, const ShardReader& other, int64_t i
                    int64_t count) {
   const Manifest& a = first.manifest();
   const Manifest& b = other.manifest();
+  const std::string difference = row_difference(a, b, "in the first shard", "in this one");
   if (b.shard_index != index || b.shard_count != count) {
     fail("\"", other.path(), "\" is shard ", b.shard_index, " of ", b.shard_count,
          ", not the one that its name says; was it renamed?");
   }
-  require_same(first, other, a.config_hash() == b.config_hash(),
-               first_difference(a.config["features"], b.config["features"], "in the first shard",
-                                "in this one"));
+  require_same(first, other, difference.empty(), difference);
   require_same(first, other, a.image_list_sha256 == b.image_list_sha256,
                "they come from different image lists");
-  require_same(first, other,
-               a.dtype == b.dtype && a.backbone.layers == b.backbone.layers &&
-                   a.backbone.tokens == b.backbone.tokens && a.backbone.dim == b.backbone.dim &&
-                   a.backbone.weights_sha256 == b.backbone.weights_sha256,
-               "other features or weights");
+  require_same(first, other, a.total_rows == b.total_rows,
+               concat(a.total_rows, " rows in all, or ", b.total_rows));
   require_same(first, other, a.thumbnail_size == b.thumbnail_size,
                "only one of them has thumbnails, or in another size");
   require_same(first, other,
@@ -52,6 +48,27 @@ void check_belongs(const ShardReader& first, const ShardReader& other, int64_t i
                "other label columns or classes");
 }
 
+// Together the shards hold each row of the list once.
+void check_coverage(const Shards& shards) {
+  const int64_t total = shards[0]->manifest().total_rows;
+  int64_t end = 0;
+  std::string before = "the start of the list";
+  const auto meet = [&](const std::string& next, int64_t begin) {
+    if (begin == end) return;
+    const bool missing = begin > end;
+    fail("shards that don't fit together: of ", total, " rows, ", std::min(begin, end), " to ",
+         std::max(begin, end) - 1, " lie in ", missing ? "no shard, between " : "two, ", before,
+         " and ", next, "; extract all of them with the same list, --views and --batch-size");
+  };
+  for (const auto& shard : shards) {
+    const std::string name = "\"" + shard->path() + "\"";
+    meet(name, shard->manifest().first_row);
+    end = shard->manifest().first_row + shard->manifest().rows;
+    before = name;
+  }
+  meet("the end of the list", total);
+}
+
 template <class T>
 void append(std::vector<T>& all, const std::vector<T>& part) {
   all.insert(all.end(), part.begin(), part.end());
@@ -59,6 +76,7 @@ void append(std::vector<T>& all, const std::vector<T>& part) {
 
 Manifest join(const Shards& shards) {
   Manifest joined = shards[0]->manifest();
+  if (shards.size() == 1) return joined;
   for (size_t i = 1; i < shards.size(); ++i) {
     const Manifest& part = shards[i]->manifest();
     joined.rows += part.rows;
@@ -69,6 +87,7 @@ Manifest join(const Shards& shards) {
     }
   }
   joined.shard_index = 0;
+  joined.total_rows = joined.rows;
   joined.shard_count = static_cast<int64_t>(shards.size());
   return joined;
 }
@@ -94,6 +113,7 @@ struct FeatureStoreReader::Impl {
       }
       append_rows(shard);
     }
+    if (files.size() > 1) check_coverage(shards);
     manifest = join(shards);
   }
 

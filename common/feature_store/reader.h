@@ -29,8 +29,8 @@ class FeatureStoreReader {
   explicit FeatureStoreReader(const std::string& path);
   ~FeatureStoreReader();
 
-  // Of all shards together: rows, sample ids, labels are joined in shard order. shard_count is the
-  // number of files; config["run"] is the first shard's.
+  // Of all shards together: rows, sample ids, labels are joined in shard order; config["run"] is
+  // the first shard's. Of one shard read alone it is that shard's own.
   const Manifest& manifest() const;
   const std::vector<std::string>& shard_files() const;
   RowState state(int64_t row) const;

@@ -1,13 +1,10 @@
 #include "common/feature_store/statistics.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
-#include <thread>
 #include <utility>
 
 #include "common/feature_store/channel_sums.h"
-#include "common/threads/thread_pool.h"
 
 namespace last {
 
@@ -88,24 +85,22 @@ ChannelStatistics StatisticsSum::result() const {
 }
 
 ChannelStatistics compute_statistics(const File& file, const Manifest& manifest,
-                                     uint64_t features_offset, std::span<const int64_t> rows) {
+                                     uint64_t features_offset, std::span<const int64_t> rows,
+                                     const RowProgress& progress) {
   const auto row_bytes = static_cast<uint64_t>(manifest.row_bytes());
   const auto count = static_cast<int64_t>(rows.size());
   StatisticsSum sum(manifest, count);
-  ThreadPool pool(static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1U, 16U)));
+  // In blocks of this size no more rows can wait.
   constexpr auto kBlock = static_cast<int64_t>(StatisticsSum::kMostWaiting);
-  for (int64_t begin = 0; begin < count; begin += kBlock) {  // no more rows can wait
-    const int64_t end = std::min(begin + kBlock, count);
-    std::atomic<int64_t> next{begin};
-    pool.run([&](int) {
-      std::vector<char> row(row_bytes);
-      for (int64_t i = next++; i < end; i = next++) {
+  for_each_row(
+      count, kBlock,
+      [&](int64_t i, std::vector<char>& row) {
         const auto index = static_cast<uint64_t>(rows[static_cast<size_t>(i)]);
+        row.resize(row_bytes);
         file.read_at(row.data(), row_bytes, features_offset + index * row_bytes);
         sum.add(i, row.data());
-      }
-    });
-  }
+      },
+      progress);
   return sum.result();
 }
 

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "common/feature_store/each_row.h"
 #include "common/feature_store/manifest.h"
 #include "common/io/file.h"
 
@@ -61,6 +62,7 @@ class StatisticsSum {
 
 // Over `rows` (at least one), read from `file`, whose row 0 lies at `features_offset`.
 ChannelStatistics compute_statistics(const File& file, const Manifest& manifest,
-                                     uint64_t features_offset, std::span<const int64_t> rows);
+                                     uint64_t features_offset, std::span<const int64_t> rows,
+                                     const RowProgress& progress = {});
 
 }  // namespace last

@@ -36,10 +36,10 @@ uint32_t crc_of_zeros(uint64_t size) {
 }  // namespace
 
 struct FeatureStoreWriter::Impl {
-  Impl(std::string final_path, Manifest wanted)
+  Impl(std::string final_path, Manifest wanted, const RowProgress& progress)
       : path((check_manifest(wanted, "\"" + final_path + "\""), std::move(final_path))),
         lock(path + ".lock"),
-        partial(open_partial(path, std::move(wanted))),
+        partial(open_partial(path, std::move(wanted), progress)),
         states(std::make_unique<std::atomic<uint8_t>[]>(static_cast<size_t>(manifest().rows))),
         rows(std::move(partial.rows)),
         row_bytes(static_cast<uint64_t>(manifest().row_bytes())),
@@ -86,13 +86,17 @@ struct FeatureStoreWriter::Impl {
     rows.thumbnail_crcs[index] = crc;
   }
 
-  void write_digest_and_crc(int64_t row, const Sha256Digest& digest, uint32_t crc) {
+  // And the check of all that the row will be in `state`.
+  void write_digest_and_crc(int64_t row, const Sha256Digest& digest, uint32_t crc, RowState next) {
     const auto index = static_cast<uint64_t>(row);
     partial.file.write_at(digest.data(), digest.size(),
                           partial.extents.image_digest.offset + index * digest.size());
     partial.file.write_at(&crc, sizeof crc, partial.extents.row_crc32c.offset + index * sizeof crc);
     rows.digests[index] = digest;
     rows.crcs[index] = crc;
+    const uint32_t check = rows.check_of(index, next);
+    partial.file.write_at(&check, sizeof check,
+                          partial.extents.row_check.offset + index * sizeof check);
   }
 
   void require_finite(int64_t row, const void* data) const {
@@ -113,10 +117,11 @@ struct FeatureStoreWriter::Impl {
   }
 
   // Rows of an earlier process are not in the sum, and rows that were written twice spoil it.
-  ChannelStatistics finished_statistics(std::span<const int64_t> stored_rows) const {
+  ChannelStatistics finished_statistics(std::span<const int64_t> stored_rows,
+                                        const RowProgress& progress) const {
     if (statistics.complete()) return statistics.result();
     return compute_statistics(partial.file, manifest(), partial.extents.features.offset,
-                              stored_rows);
+                              stored_rows, progress);
   }
 
   std::vector<int64_t> require_complete() const {
@@ -144,8 +149,9 @@ struct FeatureStoreWriter::Impl {
   std::atomic<int64_t> stored{0};
 };
 
-FeatureStoreWriter::FeatureStoreWriter(const std::string& path, Manifest manifest)
-    : impl_(std::make_unique<Impl>(path, std::move(manifest))) {}
+FeatureStoreWriter::FeatureStoreWriter(const std::string& path, Manifest manifest,
+                                       const RowProgress& progress)
+    : impl_(std::make_unique<Impl>(path, std::move(manifest), progress)) {}
 
 FeatureStoreWriter::~FeatureStoreWriter() = default;
 
@@ -174,7 +180,7 @@ void FeatureStoreWriter::write_row(int64_t row, const void* data, const Sha256Di
   // The system itself would begin half a minute later: finish() has less to wait for.
   impl.partial.file.start_writing(impl.offset_of(row), impl.row_bytes);
   impl.write_thumbnail(row, thumbnail);
-  impl.write_digest_and_crc(row, digest, crc);
+  impl.write_digest_and_crc(row, digest, crc, RowState::kStored);
   impl.statistics.add(row, data);
   impl.set_state(row, RowState::kStored);
 }
@@ -185,7 +191,7 @@ void FeatureStoreWriter::write_bad_row(int64_t row, const Sha256Digest& digest) 
   impl.set_state(row, RowState::kAbsent);
   fill_zeros(impl.partial.file, impl.offset_of(row), impl.row_bytes);
   impl.write_thumbnail(row, nullptr);
-  impl.write_digest_and_crc(row, digest, crc_of_zeros(impl.row_bytes));
+  impl.write_digest_and_crc(row, digest, crc_of_zeros(impl.row_bytes), RowState::kBadImage);
   impl.statistics.leave_out(row);
   impl.set_state(row, RowState::kBadImage);
 }
@@ -195,13 +201,23 @@ void FeatureStoreWriter::reset_row(int64_t row) {
   impl_->set_state(row, RowState::kAbsent);
 }
 
-void FeatureStoreWriter::finish() {
+void FeatureStoreWriter::require_present() const {
+  const File& file = impl_->partial.file;
+  if (file.is_at_its_path()) return;
+  fail(
+      "\"", file.path(),
+      "\" is gone: it was removed or renamed while rows were written; put it back, or run the same "
+      "command again to begin anew");
+}
+
+void FeatureStoreWriter::finish(const RowProgress& progress) {
   Impl& impl = *impl_;
   impl.require_open(0);
+  require_present();
   const std::vector<int64_t> stored_rows = impl.require_complete();
   File& file = impl.partial.file;
   const StoreExtents& extents = impl.partial.extents;
-  const ChannelStatistics statistics = impl.finished_statistics(stored_rows);
+  const ChannelStatistics statistics = impl.finished_statistics(stored_rows, progress);
   file.write_at(statistics.mean.data(), extents.mean.size, extents.mean.offset);
   file.write_at(statistics.std.data(), extents.std.size, extents.std.offset);
   // The footer may reach the disk only after all that it vouches for.
@@ -214,7 +230,7 @@ void FeatureStoreWriter::finish() {
 
 int64_t estimate_file_bytes(const Manifest& manifest) {
   constexpr int64_t kFixed = 16384;  // superblock, object headers, alignment, footer
-  constexpr int64_t kStateCrcDigestView = 1 + 4 + 32 + 4;
+  constexpr int64_t kRowTable = 1 + 4 + 4 + 32 + 4;  // state, CRC, check, digest, view
   constexpr int64_t kHeapCollection = 65536;  // HDF5 keeps many strings in collections of this size
   int64_t references = 0;
   int64_t heap = 0;
@@ -232,7 +248,7 @@ int64_t estimate_file_bytes(const Manifest& manifest) {
   const std::string config =
       manifest.config.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   return kFixed + static_cast<int64_t>(config.size()) + references + heap +
-         manifest.rows * (manifest.row_bytes() + kStateCrcDigestView + 4 * columns) +
+         manifest.rows * (manifest.row_bytes() + kRowTable + 4 * columns) +
          manifest.rows * (manifest.thumbnail_size > 0 ? manifest.thumbnail_bytes() + 4 : 0) +
          8 * manifest.backbone.dim * (manifest.layers() + 1);  // statistics, norm
 }

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <fcntl.h>
 #include <filesystem>
+#include <limits>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -115,6 +116,24 @@ void File::close() {
   }
 }
 
+bool File::is_at_its_path() const {
+  struct stat here {
+  }, there{};
+  if (::stat(path_.c_str(), &there) != 0) return errno != ENOENT && errno != ENOTDIR;
+  if (::fstat(descriptor_, &here) != 0) return true;
+  return here.st_ino == there.st_ino && here.st_dev == there.st_dev;
+}
+
+bool File::try_lock() const {
+  struct flock lock {};
+  lock.l_type = F_WRLCK;
+  lock.l_whence = SEEK_SET;
+  lock.l_start = std::numeric_limits<off_t>::max() - 1;
+  lock.l_len = 1;
+  if (::fcntl(descriptor_, F_OFD_SETLK, &lock) == 0) return true;
+  return errno != EAGAIN && errno != EACCES;
+}
+
 FileLock::FileLock(const std::string& path) {
   // Not File::create: emptying is harmless, but a reader of the folder sees its time change.
   if (!std::filesystem::exists(path)) File::create(path);
@@ -137,10 +156,15 @@ std::string read_text_file(const std::string& path) {
 void write_file_atomically(const std::string& path, const std::string& bytes) {
   const std::string temporary = path + ".tmp";
   File file = File::create(temporary);
-  file.write_at(bytes.data(), bytes.size(), 0);
-  file.sync();
-  file.close();
-  publish_file(temporary, path);
+  try {
+    file.write_at(bytes.data(), bytes.size(), 0);
+    file.sync();
+    file.close();
+    publish_file(temporary, path);
+  } catch (...) {
+    std::remove(temporary.c_str());  // its space may be needed
+    throw;
+  }
 }
 
 void sync_parent_folder(const std::string& path) {
@@ -148,8 +172,12 @@ void sync_parent_folder(const std::string& path) {
   if (folder.empty()) folder = ".";
   const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (descriptor < 0) fail_errno(concat("can't open folder \"", folder.string(), "\""));
-  ::fsync(descriptor);  // some network file systems refuse it on folders; the rename stands
+  const int error = ::fsync(descriptor) == 0 ? 0 : errno;
   ::close(descriptor);
+  // Some network file systems refuse it on folders; the rename stands.
+  if (error == 0 || error == EINVAL || error == ENOTSUP) return;
+  errno = error;
+  fail_errno(concat("can't sync folder \"", folder.string(), "\""));
 }
 
 void publish_file(const std::string& temporary, const std::string& path) {

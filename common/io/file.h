@@ -37,6 +37,13 @@ class File {
   void sync() const;
   void close();
 
+  // False where the path leads to no file or to another one. True where the system can't say.
+  bool is_at_its_path() const;
+  // A lock against other openings of the same file, held until it is closed; false where another
+  // one has it. Neither flock nor the whole file's fcntl lock: HDF5's own locks don't mind it. True
+  // where the file system has no such locks.
+  bool try_lock() const;
+
  private:
   File(int descriptor, std::string path);
 
@@ -56,10 +63,12 @@ class FileLock {
 
 std::string read_text_file(const std::string& path);
 
-// Writes PATH.tmp, syncs it and renames it: `path` holds all of `bytes` or what it held before.
+// Writes PATH.tmp, syncs it and renames it: `path` holds all of `bytes` or what it held before. No
+// PATH.tmp is left where that fails.
 void write_file_atomically(const std::string& path, const std::string& bytes);
 
-// fsync of the folder that holds `path`, after a rename in it.
+// fsync of the folder that holds `path`, after a rename in it. Nothing on file systems that know no
+// such thing.
 void sync_parent_folder(const std::string& path);
 
 // rename(), synced on both sides: the file before, its folder after.

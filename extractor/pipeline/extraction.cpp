@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <memory>
 #include <numeric>
 #include <utility>
 #include <vector>
@@ -129,6 +130,16 @@ void compute_rows(const Extraction& job, const ImageFolders& folders, const Vit&
   progress.finish();
 }
 
+// Shows how far a check of rows that are there already is, and stops it where we are asked to stop.
+RowProgress watch(const std::string& label) {
+  return [label, progress = std::shared_ptr<Progress>()](int64_t done, int64_t total) mutable {
+    check_interrupt(kHowToGoOn);
+    if (!progress) progress = std::make_shared<Progress>(label, "rows", total);
+    progress->update(done);
+    if (done == total) progress->finish();
+  };
+}
+
 bool is_readable(const std::string& path) {
   try {
     read_image_file(path);
@@ -182,7 +193,7 @@ std::string hint_about(const ImageList& list) {
 
 ExtractionResult extract(const Extraction& job, const Vit& vit) {
   const ImageFolders folders(job.list);
-  FeatureStoreWriter store(job.path, job.manifest);
+  FeatureStoreWriter store(job.path, job.manifest, watch("checking stored rows"));
   if (store.resumed()) check_stored_rows(job, store);
   if (job.reuse != nullptr) copy_reusable_rows(job, store);
   BadImages bad;
@@ -198,7 +209,7 @@ ExtractionResult extract(const Extraction& job, const Vit& vit) {
   }
   // The list of bad images is there before the store is.
   bad.write(bad_images_path(job.path));
-  store.finish();
+  store.finish(watch("taking statistics"));
   return {bad.count()};
 }
 
@@ -221,6 +232,8 @@ ExtractionResult check_finished(const Extraction& job) {
 
 Manifest shard_manifest(Manifest whole, const ImageList& list, const RowPlan& plan) {
   whole.rows = plan.rows();
+  whole.first_row = plan.first_row();
+  whole.total_rows = static_cast<int64_t>(list.size()) * plan.views();
   whole.image_list_sha256 = list.sha256;
   for (const LabelColumn& column : list.labels) {
     whole.labels.push_back({column.name, {}, column.classes});

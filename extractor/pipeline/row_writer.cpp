@@ -61,6 +61,7 @@ void RowWriter::work() {
 }
 
 void RowWriter::write_rows(const Job& job) {
+  store_.require_present();
   const auto& [batch, maps] = job;
   const auto* data = static_cast<const char*>(maps.data_ptr());
   const auto row_bytes = static_cast<size_t>(store_.manifest().row_bytes());

@@ -72,6 +72,9 @@ def test_rows(stores):
             assert store["image_digest"][row].tobytes() == digest
             crc = crc32c(store["features"][row].tobytes())
             assert store["row_crc32c"][row] == crc
+            # State, CRC, no picture's CRC, digest.
+            check = state[row].tobytes() + crc.to_bytes(4, "little") + bytes(4) + digest
+            assert store["row_check"][row] == crc32c(check)
 
 
 def test_labels(stores):
@@ -110,10 +113,11 @@ def test_attributes(stores):
         canonical = json.dumps(config["features"], sort_keys=True, separators=(",", ":"))
         assert attributes["config_hash"] == hashlib.sha256(canonical.encode()).hexdigest()
         assert attributes["format"] == "LAST feature store"
-        assert attributes["format_version"] == 1
+        assert attributes["format_version"] == 2
         assert attributes["created_by"] == "extractor 0.1.0"
         assert attributes["image_list_sha256"] == "b" * 64
         assert (attributes["shard_index"], attributes["shard_count"]) == (0, 1)
+        assert (attributes["first_row"], attributes["total_rows"]) == (0, ROWS)
         assert attributes["features_offset"] == store["features"].id.get_offset()
 
 

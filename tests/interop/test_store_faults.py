@@ -1,5 +1,6 @@
 """What happens to both programs when a store is repacked, damaged, stale, cut in shards, or in use."""
 
+import errno
 import os
 import resource
 import shutil
@@ -14,6 +15,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
+import file_faults
 from checked_file import crc32c
 from paths import tool
 from tiny_stores import draw_images, extract, make_tiny_vit, rows_stored
@@ -180,6 +182,42 @@ def test_a_foreign_shard_is_named(tiny, sharded, tmp_path, foreign):
     assert result.returncode == 1 and second.name in result.stderr and part in result.stderr
 
 
+def test_shards_of_other_batches_are_named(tiny, sharded, tmp_path):
+    second = tmp_path / "s.00001-of-00003.h5"
+    second.unlink()
+    extract(tiny["weights"], sharded, tmp_path / "s.h5", "--shard", "1/3", "--batch-size", "5")
+    part = "batch_size: 8 in the first shard, 5 in this one"
+    only_error(train({**tiny, "train": tmp_path / "s.h5"}, tmp_path / "run", status=1), second, part)
+    result = call(tool("extractor"), "verify", "--cache", tmp_path / "s.h5")
+    assert result.returncode == 1
+    only_error(result, second, part)
+
+
+def test_shards_of_views_with_an_incomplete_batch_are_the_whole_and_are_checked_again(tiny, tmp_path):
+    images = draw_images(tmp_path, "few", 7, 0)  # 21 rows, 6 batches of 4, the last of 1
+    options = ("--views", "3", "--augment", "flip", "--batch-size", "4")
+    extract(tiny["weights"], images, tmp_path / "whole.h5", *options)
+    for _ in range(2):  # the second time they are there
+        for shard in range(4):
+            extract(tiny["weights"], images, tmp_path / "s.h5", *options, "--shard", f"{shard}/4")
+    paths = [tmp_path / f"s.0000{shard}-of-00004.h5" for shard in range(4)]
+    parts = [h5py.File(path) for path in paths]
+    with h5py.File(tmp_path / "whole.h5") as whole:
+        for name in ("features", "view", "row_state", "row_crc32c", "image_digest", "row_check"):
+            assert np.array_equal(np.concatenate([part[name][...] for part in parts]), whole[name])
+        assert [part.attrs["first_row"] for part in parts] == [0, 4, 12, 16]
+        assert {part.attrs["total_rows"] for part in parts} == {21} == {whole.attrs["total_rows"]}
+    for part in parts:
+        part.close()
+    result = call(tool("extractor"), "verify", "--cache", tmp_path / "s.h5")
+    assert result.returncode == 0 and "21 rows" in result.stdout, result
+    paths[2].unlink()
+    extract(tiny["weights"], images, tmp_path / "s.h5", "--views", "2", "--augment", "flip",
+            "--batch-size", "4", "--shard", "2/4")
+    result = call(tool("extractor"), "verify", "--cache", tmp_path / "s.h5")
+    only_error(result, paths[2], "views.count: 3 in the first shard, 2 in this one")
+
+
 # --- stale stores ------------------------------------------------------------------------------
 
 
@@ -304,6 +342,114 @@ def test_a_second_extractor_and_a_reader_beside_the_first(tiny, tmp_path):
     assert first.returncode == 0, messages
     extract(tiny["weights"], images, tmp_path / "b.h5", "--batch-size", "4")
     assert cache.read_bytes() == (tmp_path / "b.h5").read_bytes()
+
+
+def test_a_cache_folder_that_is_removed_stops_the_extractor(tiny, stale, tmp_path):
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    cache = folder / "a.h5"
+    arguments = [tool("extractor"), "run", "--weights", tiny["weights"], "--images", stale, "--cache",
+                 cache, "--resize", "32", "--batch-size", "4", "--quiet"]
+    process = subprocess.Popen([str(a) for a in arguments], stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and rows_stored(folder / "a.h5.partial") < 4:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGSTOP)
+    assert process.poll() is None
+    shutil.rmtree(folder)
+    process.send_signal(signal.SIGCONT)
+    _, messages = process.communicate(timeout=300)
+    assert process.returncode == 1, messages
+    assert messages.count("\n") == 1 and f'"{cache}.partial" is gone' in messages, messages
+    assert not folder.exists()
+    assert extractor_run(tiny, stale, cache).returncode == 0
+    assert cache.read_bytes() == (stale.parent / "finished.h5").read_bytes()
+
+
+ALWAYS = 1_000_000  # calls
+
+
+@pytest.fixture(scope="module")
+def faults(tmp_path_factory):
+    return file_faults.build(tmp_path_factory.mktemp("faults"))
+
+
+# A row takes five writes: features, digest, CRC, check, state. With 120 rows, the last three are
+# those of statistics and footer. Of a new file HDF5's part is written under another name.
+@pytest.mark.parametrize("fault,named", [
+    (("pwrite", errno.ENOSPC, 0, ALWAYS, ".partial.tmp"), "a.h5.partial.tmp"),
+    (("pwrite", errno.EIO, 3, ALWAYS, ".partial.tmp"), "a.h5.partial.tmp"),
+    (("fallocate", errno.EIO, 0, 1, ".partial.tmp"), "a.h5.partial.tmp"),
+    (("fdatasync", errno.EIO, 0, 1, ".partial.tmp"), "a.h5.partial.tmp"),
+    (("rename", errno.EIO, 0, 1, ".partial.tmp"), "a.h5.partial.tmp"),
+    (("pwrite", errno.ENOSPC, 0, ALWAYS, ".partial"), "a.h5.partial"),
+    (("pwrite", errno.ENOSPC, 301, ALWAYS, ".partial"), "a.h5.partial"),
+    (("pwrite", errno.EDQUOT, 302, 1, ".partial"), "a.h5.partial"),
+    (("pwrite", errno.EIO, 599, 1, ".partial"), "a.h5.partial"),
+    (("pwrite", errno.EIO, 600, 1, ".partial"), "a.h5.partial"),
+    (("pwrite", errno.ENOSPC, 602, 1, ".partial"), "a.h5.partial"),
+    (("fdatasync", errno.ENOSPC, 0, 1, ".partial"), "a.h5.partial"),
+    (("fdatasync", errno.EIO, 1, 1, ".partial"), "a.h5.partial"),
+    (("rename", errno.EACCES, 0, 1, ".partial"), "a.h5.partial"),
+    (("open", errno.EMFILE, 0, 1, ".partial"), "a.h5.partial"),
+    (("fsync", errno.EIO, 0, 1, "cache"), "cache"),
+], ids=lambda value: "-".join(map(str, value[:3])) + value[4] if isinstance(value, tuple) else "")
+def test_a_disk_that_fails_midway_is_named_and_the_command_goes_on(tiny, stale, tmp_path, faults, fault,
+                                                                named):
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    cache = folder / "a.h5"
+    result = extractor_run(tiny, stale, cache, env=file_faults.environment(faults, fault))
+    assert result.returncode == 1, result.stderr
+    only_error(result, named, os.strerror(fault[1]))
+    assert result.stderr.count("\n" + "extractor: error: ") <= 1
+    assert not cache.exists() and not (folder / "a.h5.partial.tmp").exists()
+    result = extractor_run(tiny, stale, cache)
+    assert result.returncode == 0, result.stderr
+    assert cache.read_bytes() == (stale.parent / "finished.h5").read_bytes()
+
+
+def test_a_disk_that_reserves_nothing_may_be_full_midway(tiny, stale, tmp_path, faults):
+    cache = tmp_path / "a.h5"
+    unable = [("fallocate", errno.EOPNOTSUPP, 0, ALWAYS, name) for name in (".partial", ".tmp")]
+    full = ("pwrite", errno.ENOSPC, 333, ALWAYS, ".partial")
+    result = extractor_run(tiny, stale, cache, env=file_faults.environment(faults, *unable, full))
+    assert result.returncode == 1, result.stderr
+    only_error(result, "a.h5.partial", "No space left on device")
+    assert not cache.exists() and 40 < rows_stored(tmp_path / "a.h5.partial") < 80
+    result = extractor_run(tiny, stale, cache, env=file_faults.environment(faults, *unable))
+    assert result.returncode == 0, result.stderr
+    assert cache.read_bytes() == (stale.parent / "finished.h5").read_bytes()
+
+
+def test_an_interrupt_while_stored_rows_are_checked(tiny, stale, tmp_path, faults):
+    partial = tmp_path / "a.h5.partial"
+    shutil.copy(stale.parent / "stopped.h5.partial", partial)
+    before = partial.read_bytes()
+    arguments = [str(a) for a in (
+        tool("extractor"), "run", "--weights", tiny["weights"], "--images", stale, "--cache",
+        tmp_path / "a.h5", "--resize", "32", "--batch-size", "4")]
+    slow = file_faults.environment(faults, ("pread", -300, 0, ALWAYS, "a.h5.partial"))
+    process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, env=slow)
+    descriptors = f"/proc/{process.pid}/fd"
+    while process.poll() is None and str(partial) not in links_of(descriptors):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    _, messages = process.communicate(timeout=300)
+    assert process.returncode == 4, messages
+    assert "run the same command again to go on" in messages and "resuming" not in messages
+    assert partial.read_bytes() == before
+    subprocess.run(arguments, check=True, capture_output=True)
+    assert (tmp_path / "a.h5").read_bytes() == (stale.parent / "finished.h5").read_bytes()
+
+
+def links_of(folder):
+    names = []
+    for entry in os.listdir(folder) if os.path.exists(folder) else []:
+        try:
+            names.append(os.readlink(os.path.join(folder, entry)))
+        except OSError:
+            pass
+    return names
 
 
 def file_size_limit(size):

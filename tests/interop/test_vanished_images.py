@@ -11,10 +11,9 @@ import time
 import h5py
 import pytest
 
+import file_faults
 from paths import tool
 from tiny_stores import draw_images, extract, rows_stored
-
-SOURCE = os.path.join(os.path.dirname(__file__), "file_faults.c")
 
 
 def command(tiny, images, cache):
@@ -81,13 +80,11 @@ def test_images_missing_in_a_folder_that_never_was_are_bad(tiny, tmp_path):
 
 @pytest.fixture(scope="module")
 def faults(tmp_path_factory):
-    library = tmp_path_factory.mktemp("faults") / "file_faults.so"
-    subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O1", "-Wall", "-Werror",
-                    "-o", library, SOURCE, "-ldl"], check=True)
+    library = file_faults.build(tmp_path_factory.mktemp("faults"))
 
     def run(arguments, call, code, count, name):
-        return subprocess.run(arguments, capture_output=True, text=True, check=False, env={
-            **os.environ, "LD_PRELOAD": str(library), "FAULT": f"{call} {code} {count} {name}"})
+        return subprocess.run(arguments, capture_output=True, text=True, check=False,
+                              env=file_faults.environment(library, (call, code, 0, count, name)))
 
     return run
 

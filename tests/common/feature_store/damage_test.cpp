@@ -99,6 +99,8 @@ TEST(Damage, OfOneShardDoesNotHideThatOfAnother) {
     Manifest manifest = example_manifest(4);
     manifest.shard_index = shard;
     manifest.shard_count = 3;
+    manifest.first_row = 4 * shard;
+    manifest.total_rows = 12;
     testing::write_example_store(shard_path(folder / "a.h5", shard, 3), manifest);
   }
   const std::string first = shard_path(folder / "a.h5", 0, 3);

@@ -48,6 +48,7 @@ TemporaryFolder::~TemporaryFolder() {
 Manifest example_manifest(int64_t rows, c10::ScalarType dtype) {
   Manifest manifest;
   manifest.rows = rows;
+  manifest.total_rows = rows;
   manifest.dtype = dtype;
   BackboneInfo& backbone = manifest.backbone;
   backbone.name = "vit 4x6, 2 heads, patch 16, 32x32";

@@ -139,13 +139,55 @@ TEST(Faults, AVanishedFolderIsNamed) {
     testing::write_example_rows(writer, 2, 5);
     writer.finish();
   });
-  EXPECT_NE(error.find("gone/a.h5"), std::string::npos) << error;
-  EXPECT_NE(error.find(std::strerror(ENOENT)), std::string::npos) << error;
+  EXPECT_NE(error.find("gone/a.h5.partial\" is gone"), std::string::npos) << error;
+  EXPECT_EQ(error_of([&] { writer.require_present(); }), error);
   error = error_of([&] { FeatureStoreWriter(folder / "gone/b.h5", manifest); });
   EXPECT_NE(error.find("gone/b.h5"), std::string::npos) << error;
   EXPECT_NE(error.find(std::strerror(ENOENT)), std::string::npos) << error;
   error = error_of([&] { FeatureStoreReader(folder / "gone/a.h5"); });
   EXPECT_NE(error.find("no feature store \""), std::string::npos) << error;
+}
+
+TEST(Faults, AFileInPlaceOfTheOwnOneIsNotPublished) {
+  const TemporaryFolder folder;
+  const Manifest manifest = example_manifest(5);
+  FeatureStoreWriter writer(folder / "a.h5", manifest);
+  testing::write_example_rows(writer, 0, 5);
+  writer.require_present();
+  fs::rename(folder / "a.h5.partial", folder / "b");
+  testing::write_bytes(folder / "a.h5.partial", "of somebody else");
+  const std::string error = error_of([&] { writer.finish(); });
+  EXPECT_NE(error.find("a.h5.partial\" is gone"), std::string::npos) << error;
+  EXPECT_FALSE(fs::exists(folder / "a.h5"));
+}
+
+TEST(Faults, ASecondWriterIsRefusedEvenWithoutTheLockFile) {
+  const TemporaryFolder folder;
+  const Manifest manifest = example_manifest(5);
+  for (const bool deleted : {false, true}) {
+    FeatureStoreWriter writer(folder / "a.h5", manifest);
+    if (deleted) fs::remove(folder / "a.h5.lock");
+    const std::string error = error_of([&] { FeatureStoreWriter(folder / "a.h5", manifest); });
+    EXPECT_NE(error.find(deleted ? "a.h5.partial\" is locked" : "a.h5.lock\" is locked"),
+              std::string::npos)
+        << error;
+    EXPECT_NE(error.find("another process is writing there"), std::string::npos) << error;
+  }
+  testing::write_example_store(folder / "a.h5", manifest);  // as the one who was faster
+  const std::string error = error_of([&] { FeatureStoreWriter(folder / "a.h5", manifest); });
+  EXPECT_NE(error.find("is finished: run the same command again to check it"), std::string::npos)
+      << error;
+}
+
+TEST(Faults, AFileThatIsWrittenAtOnceLeavesNothingWhereItFails) {
+  const TemporaryFolder folder;
+  write_file_atomically(folder / "a.csv", "before");
+  const FileSizeLimit limit(1000);
+  const std::string error =
+      error_of([&] { write_file_atomically(folder / "a.csv", std::string(2000, 'a')); });
+  EXPECT_NE(error.find("a.csv.tmp\" at "), std::string::npos) << error;
+  EXPECT_FALSE(fs::exists(folder / "a.csv.tmp"));
+  EXPECT_EQ(testing::read_bytes(folder / "a.csv"), "before");
 }
 
 TEST(Faults, AnOpenStoreIsReadOnAfterItsFolderVanished) {

@@ -20,6 +20,7 @@ Manifest large_manifest(int64_t rows, int64_t tokens, int64_t dim) {
   backbone.norm_bias = backbone.norm_bias.repeat({dim / backbone.dim});
   backbone.dim = dim;
   manifest.rows = rows;
+  manifest.total_rows = rows;
   manifest.views.assign(static_cast<size_t>(rows), 0);
   manifest.labels = {{"label", {}, {}}};
   manifest.sample_ids.clear();

@@ -17,6 +17,7 @@ using testing::TemporaryFolder;
 Manifest cut(const Manifest& whole, int64_t begin, int64_t end, int64_t index, int64_t count) {
   Manifest part = whole;
   part.rows = end - begin;
+  part.first_row = begin;
   part.shard_index = index;
   part.shard_count = count;
   part.sample_ids.assign(whole.sample_ids.begin() + begin, whole.sample_ids.begin() + end);
@@ -64,6 +65,8 @@ TEST_F(ThreeShards, AreReadAsOneStore) {
   const FeatureStoreReader single(folder / "whole.h5");
   Manifest manifest = joined.manifest();
   EXPECT_EQ(manifest.shard_count, 3);
+  EXPECT_EQ(manifest.first_row, 0);
+  EXPECT_EQ(manifest.total_rows, 10);
   manifest.shard_count = 1;
   EXPECT_EQ(first_difference(manifest, whole), "");
   EXPECT_EQ(joined.shard_files().size(), 3u);
@@ -86,6 +89,7 @@ TEST_F(ThreeShards, AreReadAsOneStore) {
 TEST_F(ThreeShards, AShardByItsOwnNameIsReadWithAWarning) {
   const FeatureStoreReader reader(shard_path(path, 1, 3));
   EXPECT_EQ(reader.manifest().rows, 4);
+  EXPECT_EQ(first_difference(reader.manifest(), cut(whole, 4, 8, 1, 3)), "");
   ASSERT_EQ(reader.warnings().size(), 1u);
   EXPECT_NE(reader.warnings()[0].find("is shard 1 of 3"), std::string::npos);
 }
@@ -112,6 +116,43 @@ TEST_F(ThreeShards, AForeignOneIsNamed) {
   write_shard(path, foreign, 4);
   error = open_error();
   EXPECT_NE(error.find("different image lists"), std::string::npos) << error;
+}
+
+// Batches of another size cut the list at other rows.
+TEST_F(ThreeShards, OfOtherBatchesAreNamed) {
+  whole.config["run"]["batch_size"] = 5;
+  std::filesystem::remove(shard_path(path, 1, 3));
+  write_shard(path, cut(whole, 5, 10, 1, 3), 5);
+  const std::string error = open_error();
+  EXPECT_NE(error.find("00001-of-00003.h5\" does not belong to"), std::string::npos) << error;
+  EXPECT_NE(error.find("batch_size: 4 in the first shard, 5 in this one"), std::string::npos)
+      << error;
+}
+
+TEST_F(ThreeShards, ThatLeaveRowsOutOrHoldThemTwiceAreNamed) {
+  const auto error_with = [&](int64_t shard, int64_t begin, int64_t end) {
+    std::filesystem::remove(shard_path(path, shard, 3));
+    write_shard(path, cut(whole, begin, end, shard, 3), begin);
+    const std::string error = open_error();
+    const auto damage = verify_feature_store(path, nullptr);
+    EXPECT_EQ(damage, std::vector<std::string>{error});
+    std::filesystem::remove(shard_path(path, shard, 3));
+    const std::vector<int64_t> cuts = {0, 4, 8, 10};
+    const auto i = static_cast<size_t>(shard);
+    write_shard(path, cut(whole, cuts[i], cuts[i + 1], shard, 3), cuts[i]);
+    EXPECT_EQ(open_error(), "");
+    return error;
+  };
+  const auto expect = [](const std::string& error, const std::string& part) {
+    EXPECT_NE(error.find(part), std::string::npos) << error;
+  };
+  expect(error_with(1, 5, 8), "of 10 rows, 4 to 4 lie in no shard, between \"");
+  expect(error_with(1, 5, 8), "00001-of-00003.h5\"; extract all of them");
+  expect(error_with(1, 3, 8), "of 10 rows, 3 to 3 lie in two, \"");
+  expect(error_with(1, 4, 7), "of 10 rows, 7 to 7 lie in no shard, between \"");
+  expect(error_with(0, 1, 4), "of 10 rows, 0 to 0 lie in no shard, between the start of the list");
+  expect(error_with(2, 8, 9), "of 10 rows, 9 to 9 lie in no shard, between \"");
+  expect(error_with(2, 8, 9), "and the end of the list");
 }
 
 TEST_F(ThreeShards, ARenamedOneIsNamed) {
