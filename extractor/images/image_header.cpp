@@ -10,6 +10,9 @@ namespace {
 
 using Bytes = std::span<const uint8_t>;
 
+constexpr uint64_t kTiffShort = 3;
+constexpr uint64_t kTiffLong = 4;
+
 bool has_text(Bytes bytes, size_t offset, std::string_view text) {
   return bytes.size() >= offset + text.size() &&
          std::memcmp(bytes.data() + offset, text.data(), text.size()) == 0;
@@ -55,7 +58,9 @@ ImageHeader read_webp(Bytes bytes) {
   return header;
 }
 
-// The first directory's ImageWidth (256) and ImageLength (257).
+// The first directory's ImageWidth (256) and ImageLength (257). Of repeated tags libtiff takes the
+// first and PIL the last, and of types that the standard doesn't allow libtiff takes some: either
+// would be a size that --max-pixels never saw. Such a file gives none.
 ImageHeader read_tiff(Bytes bytes, bool little_endian) {
   const auto number = [&](uint64_t offset, size_t size) {
     return little_endian ? little_endian_at(bytes, offset, size)
@@ -64,13 +69,18 @@ ImageHeader read_tiff(Bytes bytes, bool little_endian) {
   ImageHeader header{ImageFormat::kTiff};
   const uint64_t directory = number(4, 4);
   const uint64_t entries = number(directory, 2);
+  int widths = 0, heights = 0;
   for (uint64_t i = 0; i < entries; ++i) {
     const uint64_t entry = directory + 2 + 12 * i;
     const uint64_t tag = number(entry, 2);
-    const uint64_t value = number(entry + 8, number(entry + 2, 2) == 3 ? 2 : 4);
-    if (tag == 256) header.width = value;
-    if (tag == 257) header.height = value;
+    if (tag != 256 && tag != 257) continue;
+    const uint64_t type = number(entry + 2, 2);
+    const bool allowed = (type == kTiffShort || type == kTiffLong) && number(entry + 4, 4) == 1;
+    const uint64_t value = allowed ? number(entry + 8, type == kTiffShort ? 2 : 4) : 0;
+    (tag == 256 ? header.width : header.height) = value;
+    ++(tag == 256 ? widths : heights);
   }
+  if (widths != 1 || heights != 1) header.width = header.height = 0;
   return header;
 }
 

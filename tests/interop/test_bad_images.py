@@ -46,6 +46,18 @@ def with_many_scans(scans):
     return jpeg[:-2] + jpeg[last:-2] * scans + jpeg[-2:]
 
 
+def tiff_of_two_sizes():
+    """The first directory gives 40000x40000 pixels, which libtiff takes, and then 40x30."""
+    tiff = encoded("TIFF")
+    assert tiff[:4] == b"II*\0"
+    start = struct.unpack_from("<I", tiff, 4)[0]
+    count = struct.unpack_from("<H", tiff, start)[0]
+    entries = tiff[start + 2:start + 2 + 12 * count]
+    claims = b"".join(struct.pack("<HHII", tag, 4, 1, 40000) for tag in (256, 257))
+    directory = struct.pack("<H", count + 2) + claims + entries + bytes(4)
+    return tiff[:4] + struct.pack("<I", len(tiff)) + tiff[8:] + directory
+
+
 # name: (what to make there, a part of the reason)
 BAD = {
     b"cut.jpg": (lambda p: write(p, encoded("JPEG")[:400]), "truncated"),
@@ -59,6 +71,7 @@ BAD = {
     b"bomb.png": (lambda p: write(p, png_of(20000, 20000, 20000)), "--max-pixels"),
     b"claim.png": (lambda p: write(p, png_of(2**31 - 1, 2**31 - 1, 1)), "--max-pixels"),
     b"claim.jpg": (lambda p: write(p, claiming_jpeg()), "--max-pixels"),
+    b"two_sizes.tiff": (lambda p: write(p, tiff_of_two_sizes()), "gives no size"),
     b"scans.jpg": (lambda p: write(p, with_many_scans(2000)), "scans"),
     b"folder.jpg": (os.mkdir, "folder"),
     b"dangling.jpg": (lambda p: os.symlink(b"nowhere.jpg", p), "no such file"),
