@@ -90,6 +90,37 @@ TEST(ImageHeader, KnowsSizesWithoutDecoding) {
   }
 }
 
+std::vector<uint8_t> tiff_of(const std::vector<std::vector<uint32_t>>& entries) {
+  std::vector<uint8_t> bytes = {'I', 'I', '*', 0, 8, 0, 0, 0};
+  const auto add = [&](uint32_t value, int size) {
+    for (int i = 0; i < size; ++i) bytes.push_back(static_cast<uint8_t>(value >> 8 * i));
+  };
+  add(static_cast<uint32_t>(entries.size()), 2);
+  for (const auto& entry : entries) {  // tag, type, count, value
+    add(entry[0], 2);
+    add(entry[1], 2);
+    add(entry[2], 4);
+    add(entry[3], 4);
+  }
+  add(0, 4);
+  return bytes;
+}
+
+// libtiff takes the first of two equal tags, and a LONG8 (16) from where the entry's value points.
+TEST(ImageHeader, HidesNoSizeOfATiff) {
+  const std::vector<uint32_t> width = {256, 3, 1, 40}, height = {257, 4, 1, 30};
+  EXPECT_EQ(read_image_header(tiff_of({width, height})).width, 40U);
+  EXPECT_EQ(read_image_header(tiff_of({width, height})).height, 30U);
+  for (const auto& entries :
+       std::vector<std::vector<std::vector<uint32_t>>>{{{256, 3, 1, 60000}, height, width},
+                                                       {width, {257, 4, 1, 60000}, height},
+                                                       {width, {257, 16, 1, 8}},
+                                                       {{256, 3, 2, 8}, height},
+                                                       {width}}) {
+    EXPECT_EQ(reason_of(tiff_of(entries)), "its header gives no size");
+  }
+}
+
 // Every prefix of every file ends in an answer, without reading beyond its end.
 TEST(ImageHeader, SurvivesEveryPrefix) {
   for (const char* name : {"color.jpg", "rgb.png", "rgb.bmp", "rgb.tiff", "rgb.webp"}) {
