@@ -89,6 +89,7 @@ at::Tensor NpzFile::slice(const std::string& name, int64_t index) const {
   const at::Tensor result =
       at::empty(std::vector<int64_t>(header.shape.begin() + 1, header.shape.end()), header.dtype);
   const uint64_t bytes = result.nbytes();
+  check_once(entry, place_of(name));
   read(entry, place_of(name), header.data_begin + static_cast<uint64_t>(index) * bytes,
        result.data_ptr(), bytes, false);
   return result;
@@ -147,6 +148,16 @@ const NpzFile::Entry& NpzFile::readable_entry(const std::string& name) const {
          " are not supported (f8, f4, f2, bfloat16 and integers, little endian, are)");
   }
   return found->second;
+}
+
+void NpzFile::check_once(const Entry& entry, const std::string& place) const {
+  {
+    const std::lock_guard lock(mutex_);
+    if (checked_.count(entry.index) != 0) return;
+  }
+  read(entry, place, entry.header.data_begin + entry.header.data_bytes, nullptr, 0, true);
+  const std::lock_guard lock(mutex_);
+  checked_.insert(entry.index);
 }
 
 void NpzFile::read(const Entry& entry, const std::string& place, uint64_t offset, void* data,

@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -30,7 +31,8 @@ class NpzFile : public TensorSource {
   c10::ScalarType dtype(const std::string& name) const override;
   // An Error also where the archive's checksum does not fit.
   at::Tensor tensor(const std::string& name) const override;
-  // Reads no more than it returns where the entry is not compressed.
+  // Of an entry that is not compressed it reads no more than it returns, but the first time: rows
+  // have no checksum of their own, so the whole entry is read once for that of the archive.
   at::Tensor slice(const std::string& name, int64_t index) const override;
   const std::map<std::string, std::string>& metadata() const override { return metadata_; }
   std::string sha256() const override;
@@ -48,11 +50,14 @@ class NpzFile : public TensorSource {
   // `size` bytes at `offset` of the unpacked entry; at its end the checksum is compared.
   void read(const Entry& entry, const std::string& place, uint64_t offset, void* data,
             uint64_t size, bool to_end) const;
+  // Compares the entry's checksum, unless that was done before.
+  void check_once(const Entry& entry, const std::string& place) const;
   std::string place_of(const std::string& name) const;
 
   std::string path_;
   zip* archive_ = nullptr;
-  mutable std::mutex mutex_;  // libzip's archives are for one thread
+  mutable std::mutex mutex_;            // libzip's archives are for one thread
+  mutable std::set<uint64_t> checked_;  // entries whose checksum fits, by their index
   std::map<std::string, Entry> entries_;
   std::vector<std::string> names_;
   std::map<std::string, std::string> metadata_;  // always empty

@@ -10,7 +10,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from backbone_peers import images, run_tool, small_model
 from paths import tool
+from test_backbone_google import flax_names
 
 
 def copy(source, target):
@@ -133,6 +135,21 @@ def test_damage_is_found(tmp_path, compression):
         (tmp_path / "a.npz").write_bytes(damaged)
         error = copy(tmp_path / "a.npz", tmp_path / "out.safetensors").stderr
         assert "a damaged archive" in error and error.count("\n") == 1, (place, error)
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_damage_of_stacked_blocks_is_found(tmp_path, save):
+    """Their arrays are read row by row, and a row has no checksum."""
+    path = tmp_path / "a.npz"
+    save(path, **flax_names(small_model(), True, True))
+    run_tool(tmp_path, path, images(48))
+    with zipfile.ZipFile(path) as archive:
+        entry = archive.getinfo("Transformer/encoderblock/MlpBlock_0/Dense_0/kernel.npy")
+    damaged = bytearray(path.read_bytes())
+    damaged[entry.header_offset + entry.compress_size * 2 // 3] ^= 0x10
+    path.write_bytes(damaged)
+    error = run_tool(tmp_path, path, images(48), fails=True)
+    assert "Dense_0/kernel" in error and "a damaged archive" in error and error.count("\n") == 1, error
 
 
 def test_every_truncation_is_refused(tmp_path):
