@@ -39,6 +39,13 @@ ShardedSafetensors::ShardedSafetensors(const std::string& index_path) : path_(in
     }
     owner_[name] = part.get();
   }
+  for (const auto& [file, part] : files_) {
+    for (const std::string& name : part->names()) {
+      if (owner_.count(name) != 0) continue;
+      fail("\"", path_, "\": tensor ", quoted_name(name), " is in \"", file,
+           "\", but its weight_map does not list it");
+    }
+  }
   for (const auto& [name, file] : owner_) names_.push_back(name);
   if (!files_.empty()) metadata_ = files_.begin()->second->metadata();
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <utility>
 
 #include "common/error.h"
@@ -32,6 +33,7 @@ constexpr std::pair<const char*, const char*> kUnsupported[] = {
     {"_pe_spatial_", "a rotary position embedding of its own"},
     {"_rope_mixed_", "learnt rotary frequencies"},
     {"_rope_ape_", "a rotary position embedding of its own"},
+    {"_rope_reg", "a rotary position embedding of its own"},
     {"patch16_rope_224", "a rotary position embedding of its own"},
     {"_relpos_", "relative position embeddings"},
     {"_radio_", "a position embedding of its own"},
@@ -85,12 +87,22 @@ ArchitectureHints hints_of_timm_name(const std::string& name) {
     hints.activation = is_tanh_siglip(name) ? Activation::kGeluTanh : Activation::kGelu;
   }
   const bool eva = name.starts_with("eva");
-  const bool eps_1e5 =
-      (contains(name, "_clip_") && !eva) || name.starts_with("beit3") || contains(name, "_dinov3");
+  const bool dinov3 = contains(name, "_dinov3") || contains(name, "_lingbot");
+  const bool eps_1e5 = (contains(name, "_clip_") && !eva) || name.starts_with("beit3") || dinov3;
   hints.norm_eps = eps_1e5 ? 1e-5 : 1e-6;
   const bool after = contains(name, "eva02_enormous") || contains(name, "_rpn_");
   hints.norm_place = after ? NormPlace::kAfter : NormPlace::kBefore;
-  hints.pos_embed = PosEmbedMode::kTimm;
+  // FlexiViT was trained with bilinear resampling, of positions and patches.
+  const bool flexible = name.starts_with("flexivit");
+  hints.pos_embed = flexible ? PosEmbedMode::kTimmNpz : PosEmbedMode::kTimm;
+  hints.patch_resampling = flexible ? PatchResampling::kBilinear : PatchResampling::kBicubic;
+  if (name.starts_with("test_")) return hints;  // some have a cls token, others a register
+  const size_t registers = name.find("_reg");
+  hints.registers = dinov3                           ? 4
+                    : registers != std::string::npos ? std::atoll(name.c_str() + registers + 4)
+                                                     : 0;
+  hints.has_cls_token = !contains(name, "siglip") && !contains(name, "_gap") &&
+                        !contains(name, "_map") && !contains(name, "_rpn_");
   return hints;
 }
 

@@ -23,7 +23,11 @@ struct ArchitectureHints {
   std::optional<double> norm_eps;
   std::optional<NormPlace> norm_place;
   std::optional<PosEmbedMode> pos_embed;
+  std::optional<PatchResampling> patch_resampling;
   std::optional<RopeConfig> rope;
+  // What the model has at least; a file with less lacks a tensor.
+  std::optional<bool> has_cls_token;
+  std::optional<int64_t> registers;
   std::optional<std::array<int64_t, 2>> image;  // height, width it was made for
   std::optional<std::array<double, 3>> mean;
   std::optional<std::array<double, 3>> std;

@@ -81,6 +81,22 @@ void decide_gate(VitConfig& config, const ArchitectureHints& sidecar, BackboneRe
   report.decisions.push_back({"activation", to_string(config.activation), source, ""});
 }
 
+// Only of a patch embedding that is resampled.
+void decide_patch_resampling(VitConfig& config, const std::array<ArchitectureHints, 3>& sources,
+                             BackboneReport& report) {
+  Decision decision{"patch_resampling", nullptr, "timm, for models that are not known as FlexiViT",
+                    "--model", /*assumed=*/true};
+  for (const ArchitectureHints& source : sources) {
+    if (!source.patch_resampling) continue;
+    config.patch_resampling = *source.patch_resampling;
+    decision.source = source.source;
+    decision.assumed = source.assumed.count("patch_resampling") != 0;
+    break;
+  }
+  decision.value = to_string(config.patch_resampling);
+  report.decisions.push_back(std::move(decision));
+}
+
 std::string text_of(NormPlace place) { return place == NormPlace::kBefore ? "before" : "after"; }
 
 }  // namespace
@@ -105,6 +121,13 @@ void decide_functions(VitConfig& config, const BackboneOptions& options,
                  ") don't divide the model's ", config.dim, " channels");
     }
     config.heads = *heads;
+    if (report.decisions.back().source == published.source) {
+      // MoCo v3's ViT-S has 12 where all others of its size have 6.
+      report.notes.push_back(
+          concat(*heads,
+                 " attention heads are those of the published models of this size; nothing in or "
+                 "beside the weights states them (--heads)"));
+    }
   }
   if (config.mlp == Mlp::kGated) {
     decide_gate(config, sidecar, report);
@@ -138,6 +161,7 @@ void decide_functions(VitConfig& config, const BackboneOptions& options,
     }
     break;
   }
+  if (config.patch_resampled) decide_patch_resampling(config, {named, sidecar, family}, report);
   if (config.has_pos_embed) {
     const auto mode = decider.decide<PosEmbedMode>(
         "pos_embed", "--pos-embed", &ArchitectureHints::pos_embed,

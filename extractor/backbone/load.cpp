@@ -81,6 +81,11 @@ Resolved resolve(const std::shared_ptr<const TensorSource>& source,
   const bool about_another = sidecar.dim && *sidecar.dim != resolved.model.config.dim;
   resolved.image_statistics =
       find_statistics(about_another ? ArchitectureHints{} : sidecar, recognised.checkpoint.hints);
+  if (!about_another && sidecar.mean.has_value() != sidecar.std.has_value()) {
+    resolved.report.notes.push_back(
+        concat("beside the weights stands a ", sidecar.mean ? "mean" : "std", " without a ",
+               sidecar.mean ? "std" : "mean", ": it is not used (--mean, --std)"));
+  }
   const ResolvedModel& model = resolved.model;
   if (model.config.has_pos_embed) {
     resolved.own_image =
@@ -139,8 +144,6 @@ Backbone load_backbone(const BackboneOptions& options, c10::Device device,
   if (!norm.defined()) {
     const int64_t dim = resolved.model.config.dim;
     norm = {at::ones({dim}, c10::ScalarType::Float), at::zeros({dim}, c10::ScalarType::Float)};
-    resolved.report.notes.push_back(
-        "the checkpoint has no final norm; one of weight 1 and bias 0 is recorded");
   }
   return {Vit(resolved.model.config, std::move(weights)),
           std::move(norm),

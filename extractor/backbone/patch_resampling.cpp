@@ -7,23 +7,29 @@
 #include <ATen/ops/eye.h>
 #include <ATen/ops/linalg_pinv.h>
 #include <ATen/ops/matmul.h>
+#include <ATen/ops/upsample_bilinear2d.h>
 
 #include "common/error.h"
 
 namespace last {
 
-at::Tensor resample_patch_kernel(const at::Tensor& kernel, int64_t new_height, int64_t new_width) {
+std::string to_string(PatchResampling value) {
+  return value == PatchResampling::kBicubic ? "bicubic" : "bilinear";
+}
+
+at::Tensor resample_patch_kernel(const at::Tensor& kernel, int64_t new_height, int64_t new_width,
+                                 PatchResampling mode) {
   const int64_t dim = kernel.size(0), height = kernel.size(2), width = kernel.size(3);
   if (height == new_height && width == new_width) return kernel;
   const int64_t old_size = height * width, new_size = new_height * new_width;
   const at::Tensor units =
       at::eye(old_size, c10::ScalarType::Float).reshape({old_size, 1, height, width});
   // B [new, old]: column i is the i-th unit patch, resized
-  const at::Tensor resize =
-      at::_upsample_bicubic2d_aa(units, std::array<int64_t, 2>{new_height, new_width},
-                                 /*align_corners=*/false)
-          .reshape({old_size, new_size})
-          .t();
+  const std::array<int64_t, 2> size{new_height, new_width};
+  const at::Tensor resized = mode == PatchResampling::kBicubic
+                                 ? at::_upsample_bicubic2d_aa(units, size, /*align_corners=*/false)
+                                 : at::upsample_bilinear2d(units, size, /*align_corners=*/false);
+  const at::Tensor resize = resized.reshape({old_size, new_size}).t();
   // In fp32, as there: B of a patch that grows along one side and shrinks along the other has tiny
   // singular values, and the precision decides which of them count as 0.
   // w' = w pinv(B) for rows w of length `old`

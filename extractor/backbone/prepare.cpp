@@ -17,13 +17,15 @@ namespace {
 // What some checkpoints have in every block and others in none: a part that only some of the blocks
 // have is an error, not another model.
 struct BlockParts {
-  explicit BlockParts(const StateDict& tensors)
-      : qkv_bias(any_block_has(tensors, ".attn.qkv.bias")),
-        proj_bias(any_block_has(tensors, ".attn.proj.bias")),
-        fc1_bias(any_block_has(tensors, ".mlp.fc1.bias")),
-        fc2_bias(any_block_has(tensors, ".mlp.fc2.bias")),
-        attention_norm(any_block_has(tensors, ".attn.norm.weight")),
-        mlp_norm(any_block_has(tensors, ".mlp.norm.weight")),
+  explicit BlockParts(const CanonicalCheckpoint& checkpoint)
+      : BlockParts(checkpoint.tensors, checkpoint.has_all_biases) {}
+  BlockParts(const StateDict& tensors, bool has_all_biases)
+      : qkv_bias(has_all_biases || any_block_has(tensors, ".attn.qkv.bias")),
+        proj_bias(has_all_biases || any_block_has(tensors, ".attn.proj.bias")),
+        fc1_bias(has_all_biases || any_block_has(tensors, ".mlp.fc1.bias")),
+        fc2_bias(has_all_biases || any_block_has(tensors, ".mlp.fc2.bias")),
+        attention_norm(any_block_has_norm(tensors, "attn.norm")),
+        mlp_norm(any_block_has_norm(tensors, "mlp.norm")),
         scale1(any_block_has(tensors, ".ls1.gamma")),
         scale2(any_block_has(tensors, ".ls2.gamma")) {}
 
@@ -32,19 +34,20 @@ struct BlockParts {
 
 class Preparation {
  public:
-  Preparation(TensorTaker& taker, const StateDict& tensors, const ResolvedModel& model,
+  Preparation(TensorTaker& taker, const CanonicalCheckpoint& checkpoint, const ResolvedModel& model,
               c10::Device device, c10::ScalarType precision)
       : taker_(taker),
+        checkpoint_(checkpoint),
         model_(model),
         config_(model.config),
-        parts_(tensors),
+        parts_(checkpoint),
         device_(device),
         precision_(precision) {}
 
-  VitWeights run(const CanonicalCheckpoint& checkpoint) {
+  VitWeights run() {
     VitWeights weights;
-    weights.patch_embed = patch_embedding(checkpoint.may_lack_patch_bias);
-    add_tokens(checkpoint, weights);
+    weights.patch_embed = patch_embedding(checkpoint_.may_lack_patch_bias);
+    add_tokens(weights);
     at::Tensor periods;
     if (taker_.has("rope.periods")) {
       periods = taker_.take("rope.periods", {config_.head_dim() / 4});
@@ -56,10 +59,10 @@ class Preparation {
         weights.rope = {weights.rope.sin.to(device_), weights.rope.cos.to(device_)};
       }
     }
-    if (taker_.has("norm_pre.weight")) weights.norm_pre = norm("norm_pre", config_.dim);
+    if (has_norm(checkpoint_.tensors, "norm_pre")) weights.norm_pre = norm("norm_pre", config_.dim);
     for (int64_t i = 0; i < config_.depth; ++i) weights.blocks.push_back(block(i));
-    const std::string last = taker_.has("norm.weight") ? "norm" : "fc_norm";
-    if (taker_.has(last + ".weight")) {
+    const std::string last = has_norm(checkpoint_.tensors, "norm") ? "norm" : "fc_norm";
+    if (has_norm(checkpoint_.tensors, last)) {
       weights.norm = {taker_.take(last + ".weight", {config_.dim}),
                       taker_.take(last + ".bias", {config_.dim})};
     }
@@ -110,18 +113,19 @@ class Preparation {
       bias = taker_.take("patch_embed.proj.bias", {dim});
     }
     if (taker_.only_checks()) return {};
-    weight = resample_patch_kernel(weight, config_.patch_height, config_.patch_width);
+    weight = resample_patch_kernel(weight, config_.patch_height, config_.patch_width,
+                                   config_.patch_resampling);
     return {moved(weight.reshape({dim, -1}), precision_), moved(bias, precision_)};
   }
 
   // prefix and positions
-  void add_tokens(const CanonicalCheckpoint& checkpoint, VitWeights& weights) {
+  void add_tokens(VitWeights& weights) {
     const PositionLayout& layout = model_.positions;
     const int64_t dim = config_.dim, patches = layout.grid_height * layout.grid_width;
     std::vector<at::Tensor> tokens{at::zeros({0, dim}, c10::ScalarType::Float)};
     for (const char* name : {"cls_token", "dist_token", "reg_token"}) {
       if (!taker_.has(name)) continue;
-      const NamedTensor& stored = checkpoint.tensors.at(name);
+      const NamedTensor& stored = checkpoint_.tensors.at(name);
       const int64_t count = stored.dim() == 3 ? stored.shape[1] : 1;
       tokens.push_back(taker_.take(name, {1, count, dim}));
     }
@@ -167,6 +171,7 @@ class Preparation {
   }
 
   TensorTaker& taker_;
+  const CanonicalCheckpoint& checkpoint_;
   const ResolvedModel& model_;
   const VitConfig& config_;
   BlockParts parts_;
@@ -181,14 +186,14 @@ VitWeights prepare_weights(const CanonicalCheckpoint& checkpoint, const Resolved
   const at::NoGradGuard no_grad;
   // Before anything is read: what is wrong with the last block shows at once.
   check_weights(checkpoint, model, path);
-  TensorTaker taker(checkpoint.tensors, path, /*only_check=*/false);
-  return Preparation(taker, checkpoint.tensors, model, device, precision).run(checkpoint);
+  TensorTaker taker(checkpoint, path, /*only_check=*/false);
+  return Preparation(taker, checkpoint, model, device, precision).run();
 }
 
 void check_weights(const CanonicalCheckpoint& checkpoint, const ResolvedModel& model,
                    const std::string& path) {
-  TensorTaker taker(checkpoint.tensors, path, /*only_check=*/true);
-  Preparation(taker, checkpoint.tensors, model, c10::kCPU, c10::ScalarType::Float).run(checkpoint);
+  TensorTaker taker(checkpoint, path, /*only_check=*/true);
+  Preparation(taker, checkpoint, model, c10::kCPU, c10::ScalarType::Float).run();
   taker.finish();
 }
 

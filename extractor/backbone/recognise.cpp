@@ -45,10 +45,15 @@ struct Found {
 // The family that lacks only one of its marks, with the name that may be meant.
 struct Guess {
   const Family* family = nullptr;
+  std::string prefix;
   std::string missing;  // with prefix
   std::string nearest;  // in the file; may be empty
+  size_t found = 0;     // marks of the family that are there
+  // What the family has besides its marks is there too: no family without such evidence is meant.
+  bool is_certain = false;
 };
 
+// Keeps the guess of which most is there, and of those the first with a name that may be meant.
 void consider(const Family& family, const StateDict& tensors, const std::string& prefix,
               Guess& guess) {
   if (family.applies != nullptr && !family.applies(tensors)) return;
@@ -57,29 +62,41 @@ void consider(const Family& family, const StateDict& tensors, const std::string&
     if (tensors.count(mark) == 0) missing.push_back(mark);
   }
   if (missing.size() != 1) return;
+  const size_t found = family.marks.size() - 1 + (family.applies != nullptr ? 1 : 0);
   std::vector<std::string> names;
   for (const auto& [name, entry] : tensors) {
     if (!is_canonical_name(name)) names.push_back(name);
   }
   const std::string nearest = nearest_name(missing.front(), names);
-  if (nearest.empty() && (guess.family != nullptr || family.marks.size() < 2)) return;
-  if (!guess.nearest.empty()) return;
-  guess = {&family, prefix + missing.front(),
-           nearest.empty() ? nearest : tensors.at(nearest).origin};
+  const bool better =
+      found > guess.found || (found == guess.found && guess.nearest.empty() && !nearest.empty());
+  if (found == 0 || !better) return;
+  guess = {&family,
+           prefix,
+           prefix + missing.front(),
+           nearest.empty() ? nearest : tensors.at(nearest).origin,
+           found,
+           false};
 }
 
 std::optional<Found> find_family(const StateDict& tensors, const std::string& wanted,
                                  const std::string& prefix, int depth, Guess& guess) {
   for (const Family& family : families()) {
     if (wanted != "auto" && wanted != family.name) continue;
-    if (family.recognises(tensors)) return Found{&family, prefix, tensors};
+    if (family.recognises(tensors)) {
+      guess.is_certain = family.applies == nullptr && guess.family != nullptr &&
+                         guess.family->applies != nullptr && guess.prefix == prefix;
+      if (guess.is_certain) return std::nullopt;
+      return Found{&family, prefix, tensors};
+    }
     consider(family, tensors, prefix, guess);
   }
   if (depth == kMaxWrappers) return std::nullopt;
   for (const char* wrapper : kWrappers) {
     const StateDict inside = below_prefix(tensors, wrapper);
     if (inside.empty()) continue;
-    if (auto found = find_family(inside, wanted, prefix + wrapper, depth + 1, guess)) return found;
+    auto found = find_family(inside, wanted, prefix + wrapper, depth + 1, guess);
+    if (found || guess.is_certain) return found;
   }
   return std::nullopt;
 }
@@ -105,6 +122,8 @@ std::string first_names(const StateDict& tensors) {
   for (const auto& [mark, what] : kOthers) {
     for (const auto& [name, entry] : tensors) {
       if (name.find(mark) == std::string::npos) continue;
+      // The text model beside a vision model that lacks one tensor.
+      if (guess.family != nullptr && !name.starts_with(guess.prefix)) continue;
       fail("\"", path, "\" holds ", what, " (tensor ", quoted_name(name), ")");
     }
   }
@@ -129,8 +148,15 @@ RecognisedCheckpoint recognise_checkpoint(const StateDict& tensors, const std::s
   RecognisedCheckpoint result;
   result.family = found->family->description;
   result.prefix = found->prefix;
+  const auto file_name = [family = found->family, prefix = found->prefix,
+                          file = found->tensors](const std::string& name) {
+    return prefix + (family->file_name == nullptr ? name : family->file_name(file, name));
+  };
   try {
     result.checkpoint = found->family->convert(std::move(found->tensors));
+    result.checkpoint.file_name = file_name;
+  } catch (const MissingTensor& error) {
+    error.fail_as(concat("\"", path, "\": "), file_name);
   } catch (const Error& error) {
     fail("\"", path, "\": ", error.what());
   }

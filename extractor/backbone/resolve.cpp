@@ -11,6 +11,7 @@
 #include "extractor/backbone/decisions.h"
 #include "extractor/backbone/model_name.h"
 #include "extractor/backbone/patch_resampling.h"
+#include "extractor/backbone/prefix_tokens.h"
 
 namespace last {
 namespace {
@@ -20,14 +21,7 @@ const NamedTensor& tensor_of(const CanonicalCheckpoint& checkpoint, const std::s
                              int64_t dims, const std::string& path) {
   const auto found = checkpoint.tensors.find(name);
   if (found == checkpoint.tensors.end()) {
-    std::vector<std::string> names;
-    for (const auto& [other, entry] : checkpoint.tensors) names.push_back(other);
-    const std::string nearest = nearest_name(name, names);
-    fail("\"", path, "\": tensor ", quoted_name(name_in_file(checkpoint.tensors, name)),
-         " is missing",
-         nearest.empty()
-             ? ""
-             : "; the nearest name is " + quoted_name(checkpoint.tensors.at(nearest).origin));
+    fail("\"", path, "\": tensor ", quoted_name(name_in_file(checkpoint, name)), " is missing");
   }
   const NamedTensor& tensor = found->second;
   if (tensor.dim() != dims) {
@@ -50,14 +44,10 @@ void check_names(const CanonicalCheckpoint& checkpoint, const std::string& path)
     fail("\"", path, "\": tensor ", quoted_name(entry.origin), " ", at::IntArrayRef(entry.shape),
          " has no place in the ViTs that this program knows; leaving it out could change the "
          "features",
-         nearest.empty() ? "" : "; the nearest known name is " + quoted_name(nearest));
+         nearest.empty()
+             ? ""
+             : "; the nearest known name is " + quoted_name(name_in_file(checkpoint, nearest)));
   }
-}
-
-int64_t rows_of(const CanonicalCheckpoint& checkpoint, const std::string& name) {
-  const auto found = checkpoint.tensors.find(name);
-  if (found == checkpoint.tensors.end() || found->second.dim() != 3) return 0;
-  return found->second.shape[1];
 }
 
 int64_t square_root(int64_t number) {
@@ -67,9 +57,11 @@ int64_t square_root(int64_t number) {
 
 // Rows of pos_embed = patches of the original grid, with or without those of `prefix` tokens. The
 // original grid is the sidecar's, else a square, else the requested one.
-PositionLayout layout_positions(int64_t rows, int64_t prefix, const ResolvedModel& model,
+PositionLayout layout_positions(const CanonicalCheckpoint& checkpoint, const ResolvedModel& model,
                                 const std::optional<std::array<int64_t, 2>>& original,
                                 const std::string& path) {
+  const int64_t rows = tensor_of(checkpoint, "pos_embed", 3, path).shape[1];
+  const int64_t prefix = checkpoint.prefix_lacks_positions ? 0 : model.config.prefix_tokens;
   const VitConfig& config = model.config;
   const int64_t patch_height = model.stored_patch_height, patch_width = model.stored_patch_width;
   const auto fits = [&](int64_t height, int64_t width) -> std::optional<PositionLayout> {
@@ -88,8 +80,12 @@ PositionLayout layout_positions(int64_t rows, int64_t prefix, const ResolvedMode
   if (with_prefix != 0) return {prefix, with_prefix, with_prefix};
   if (without != 0) return {0, without, without};
   if (requested) return *requested;
-  fail("\"", path, "\": pos_embed has ", rows, " rows: no square grid of patches, with or without ",
-       prefix, " prefix tokens; name the image size that the model was trained with (--resize)");
+  const std::string place = concat(
+      "\"", path, "\": tensor ", quoted_name(name_in_file(checkpoint, "pos_embed")), " has ", rows,
+      " rows: no square grid of patches, with or without the file's ", prefix, " prefix tokens");
+  const std::string lacking = tokens_that_explain(checkpoint, rows);
+  fail(place, "; ", lacking.empty() ? "" : concat(lacking, " is missing, or else "),
+       "name the image size that the model was trained with (--resize)");
 }
 
 void read_shapes(ResolvedModel& model, const CanonicalCheckpoint& checkpoint,
@@ -109,7 +105,7 @@ void read_shapes(ResolvedModel& model, const CanonicalCheckpoint& checkpoint,
   config.mlp = fc1 == 2 * config.mlp_hidden ? Mlp::kGated : Mlp::kPlain;
   config.has_cls_token = checkpoint.tensors.count("cls_token") != 0;
   for (const char* name : {"cls_token", "dist_token", "reg_token"}) {
-    config.prefix_tokens += rows_of(checkpoint, name);
+    config.prefix_tokens += count_tokens(checkpoint, name);
   }
 }
 
@@ -123,6 +119,7 @@ void set_patch_size(ResolvedModel& model, const std::string& asked, BackboneRepo
       config.patch_width == model.stored_patch_width) {
     return;
   }
+  config.patch_resampled = true;
   report.notes.push_back(concat("the patch embedding is resampled from ", model.stored_patch_width,
                                 "x", model.stored_patch_height, " to ", config.patch_width, "x",
                                 config.patch_height, " pixels (--patch-size)"));
@@ -175,16 +172,17 @@ ResolvedModel resolve_model(const CanonicalCheckpoint& checkpoint, const Backbon
          *sidecar.depth, *sidecar.depth > config.depth ? ": some are missing" : "",
          "; both have to be about the same model");
   }
+  ArchitectureHints named;
+  if (is_timm_name(options.model)) named = hints_of_timm_name(options.model);
+  const TokenSources sources{named, sidecar, checkpoint.hints};
+  require_stated_tokens(checkpoint, sources, report.path);
   set_patch_size(model, options.patch_size, report);
   config.image_height = options.image_height;
   config.image_width = options.image_width;
   // Only with a rotary embedding can a model do without.
   config.has_pos_embed = checkpoint.tensors.count("pos_embed") != 0 || !checkpoint.hints.rope;
   if (config.has_pos_embed) {
-    const int64_t rows = tensor_of(checkpoint, "pos_embed", 3, report.path).shape[1];
-    model.positions =
-        layout_positions(rows, checkpoint.prefix_lacks_positions ? 0 : config.prefix_tokens, model,
-                         sidecar.image, report.path);
+    model.positions = layout_positions(checkpoint, model, sidecar.image, report.path);
   }
   set_image_size(model, options, sidecar);
   decide_functions(config, options, sidecar, checkpoint.hints, report);
@@ -199,6 +197,11 @@ ResolvedModel resolve_model(const CanonicalCheckpoint& checkpoint, const Backbon
         concat("position embeddings are resampled from ", model.positions.grid_width, "x",
                model.positions.grid_height, " to ", config.grid_width(), "x", config.grid_height(),
                " patches, as ", to_string(config.pos_embed), " does it (--pos-embed)"));
+  }
+  note_uncounted_tokens(checkpoint, model, sources, report);
+  if (!has_norm(checkpoint.tensors, "norm") && !has_norm(checkpoint.tensors, "fc_norm")) {
+    report.notes.push_back(
+        "the checkpoint has no final norm; one of weight 1 and bias 0 is recorded");
   }
   report.config = to_json(config);
   return model;

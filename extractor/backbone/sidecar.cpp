@@ -45,6 +45,11 @@ class Section {
     return checked_count(key, (*this)[key]);
   }
 
+  // Likewise, or 0.
+  std::optional<int64_t> count_or_none(const char* key) const {
+    return (*this)[key] == 0 ? std::optional<int64_t>(0) : count(key);
+  }
+
   // Above 0, at most `largest`.
   std::optional<double> positive(const char* key, double largest) const {
     if (!has(key)) return std::nullopt;
@@ -56,8 +61,8 @@ class Section {
     return number;
   }
 
-  // Of images' channels.
-  std::optional<std::array<double, 3>> channels(const char* key, bool only_positive) const {
+  // Of images whose channels are in 0..1: the mean, or else the standard deviation.
+  std::optional<std::array<double, 3>> channels(const char* key, bool is_std) const {
     if (!has(key)) return std::nullopt;
     const json& value = (*this)[key];
     std::array<double, 3> result{};
@@ -65,9 +70,10 @@ class Section {
     for (size_t i = 0; possible && i < 3; ++i) {
       possible = value[i].is_number();
       if (possible) result[i] = value[i].get<double>();
-      possible = possible && std::isfinite(result[i]) && (result[i] > 0 || !only_positive);
+      possible = possible && (is_std ? result[i] > 0 && std::isfinite(result[i])
+                                     : result[i] >= 0 && result[i] <= 1);
     }
-    if (!possible) refuse(key, only_positive ? "three numbers above 0" : "three numbers");
+    if (!possible) refuse(key, is_std ? "three numbers above 0" : "three numbers of 0 to 1");
     return result;
   }
 
@@ -140,6 +146,10 @@ void read_timm(const Section& config, ArchitectureHints& hints) {
   hints.dim = config.count("num_features");
   hints.depth = arguments.count("depth");
   hints.heads = arguments.count("num_heads");
+  if (arguments.has("reg_tokens")) hints.registers = arguments.count_or_none("reg_tokens");
+  if (arguments["class_token"].is_boolean()) {
+    hints.has_cls_token = arguments["class_token"].get<bool>();
+  }
   hints.image = arguments.image_size("img_size");
   if (!hints.image) hints.image = pretrained.image_size("input_size");
   hints.mean = pretrained.channels("mean", false);
@@ -159,6 +169,11 @@ void read_transformers(const Section& config, ArchitectureHints& hints) {
   hints.norm_eps = vision.positive("layer_norm_eps", 1);
   read_hidden_activation(vision, hints);
   hints.image = vision.image_size("image_size");
+  const json& type = config.has("vision_config") ? vision["model_type"] : config["model_type"];
+  hints.registers = vision.count_or_none("num_register_tokens");
+  // Files leave out what is a class's default.
+  if (!hints.registers && type == "dinov2_with_registers") hints.registers = 4;
+  if (!hints.registers && type.is_string()) hints.registers = 0;
   if (config["model_type"] == "dinov3_vit") {
     hints.states_gate = true;  // DINOv2's gate is SiLU whatever is stated
     hints.rope = dinov3_rope();

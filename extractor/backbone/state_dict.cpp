@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 #include <numeric>
+#include <set>
 #include <utility>
 
 #include "common/error.h"
@@ -104,6 +105,31 @@ StateDict renamed(const StateDict& tensors, const Replacements& replacements) {
     }
   }
   return result;
+}
+
+std::string undo_renaming(const Replacements& replacements, const StateDict& tensors,
+                          std::string name) {
+  const auto is_used = [&](const std::string& part) {
+    return std::ranges::any_of(
+        tensors, [&](const auto& entry) { return entry.first.find(part) != std::string::npos; });
+  };
+  std::set<std::string> undone;
+  for (auto last = replacements.rbegin(); last != replacements.rend(); ++last) {
+    const std::string& to = last->second;
+    const size_t place = name.find(to);
+    if (place == std::string::npos || !undone.insert(to).second) continue;
+    std::string from;
+    for (const auto& [other_from, other_to] : replacements) {
+      if (other_to != to) continue;
+      if (from.empty() && !is_used(to)) from = other_from;
+      if (is_used(other_from)) {
+        from = other_from;
+        break;
+      }
+    }
+    if (!from.empty()) name.replace(place, to.size(), from);
+  }
+  return name;
 }
 
 void ignore(StateDict& tensors, std::vector<IgnoredTensor>& ignored, const IgnoreRules& rules) {

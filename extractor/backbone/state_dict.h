@@ -51,6 +51,11 @@ StateDict below_prefix(const StateDict& tensors, const std::string& prefix);
 using Replacements = std::vector<std::pair<std::string, std::string>>;
 StateDict renamed(const StateDict& tensors, const Replacements& replacements);
 
+// What renamed() would make `name` of, in a file of `tensors`: where several names become one, that
+// which the file uses.
+std::string undo_renaming(const Replacements& replacements, const StateDict& tensors,
+                          std::string name);
+
 // Moves entries whose names start with a rule's first part to `ignored`.
 using IgnoreRules = std::vector<std::pair<std::string, std::string>>;  // prefix, reason
 void ignore(StateDict& tensors, std::vector<IgnoredTensor>& ignored, const IgnoreRules& rules);

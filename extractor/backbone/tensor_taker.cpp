@@ -8,17 +8,16 @@
 
 #include "common/error.h"
 #include "common/tensor_file/safetensors_header.h"
-#include "extractor/backbone/families/family.h"
 
 namespace last {
 
-TensorTaker::TensorTaker(const StateDict& tensors, std::string path, bool only_check)
-    : tensors_(tensors), path_(std::move(path)), only_check_(only_check) {}
+TensorTaker::TensorTaker(const CanonicalCheckpoint& checkpoint, std::string path, bool only_check)
+    : checkpoint_(checkpoint), path_(std::move(path)), only_check_(only_check) {}
 
 at::Tensor TensorTaker::take(const std::string& name, const std::vector<int64_t>& shape,
                              c10::ScalarType dtype) {
-  const auto found = tensors_.find(name);
-  if (found == tensors_.end()) {
+  const auto found = checkpoint_.tensors.find(name);
+  if (found == checkpoint_.tensors.end()) {
     missing_.emplace_back(name, shape);
     return only_check_ ? at::Tensor() : at::zeros(shape, dtype);
   }
@@ -41,24 +40,27 @@ at::Tensor TensorTaker::take(const std::string& name, const std::vector<int64_t>
 
 void TensorTaker::finish() const {
   std::vector<std::string> left_over;
-  for (const auto& [name, entry] : tensors_) {
+  for (const auto& [name, entry] : checkpoint_.tensors) {
     if (taken_.count(name) == 0) left_over.push_back(name);
   }
   if (!missing_.empty()) {
     const auto& [name, shape] = missing_.front();
     const std::string nearest = nearest_name(name, left_over);
-    fail(
-        "\"", path_, "\": tensor ", quoted_name(name_in_file(tensors_, name)), " ",
-        at::IntArrayRef(shape), " is missing",
-        nearest.empty() ? "" : "; the nearest name is " + quoted_name(tensors_.at(nearest).origin));
+    fail("\"", path_, "\": tensor ", quoted_name(name_in_file(checkpoint_, name)), " ",
+         at::IntArrayRef(shape), " is missing",
+         nearest.empty()
+             ? ""
+             : "; the nearest name is " + quoted_name(checkpoint_.tensors.at(nearest).origin));
   }
   if (!left_over.empty()) {
-    const NamedTensor& extra = tensors_.at(left_over.front());
+    const NamedTensor& extra = checkpoint_.tensors.at(left_over.front());
     const std::string nearest = nearest_name(left_over.front(), {taken_.begin(), taken_.end()});
     fail("\"", path_, "\": tensor ", quoted_name(extra.origin), " ", at::IntArrayRef(extra.shape),
          " has no place in the ViTs that this program knows; leaving it out could change the "
          "features",
-         nearest.empty() ? "" : "; the nearest known name is " + quoted_name(nearest));
+         nearest.empty()
+             ? ""
+             : "; the nearest known name is " + quoted_name(name_in_file(checkpoint_, nearest)));
   }
 }
 

@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "extractor/backbone/state_dict.h"
+#include "extractor/backbone/families/family.h"
 
 namespace last {
 
@@ -15,20 +15,20 @@ namespace last {
 class TensorTaker {
  public:
   // `only_check`: nothing is read, and what take() returns is undefined.
-  TensorTaker(const StateDict& tensors, std::string path, bool only_check);
+  TensorTaker(const CanonicalCheckpoint& checkpoint, std::string path, bool only_check);
 
   // A copy on the CPU. Errors: another shape, not of a floating-point type. A missing tensor is
   // reported by finish(), when it is known which names are left over.
   at::Tensor take(const std::string& name, const std::vector<int64_t>& shape,
                   c10::ScalarType dtype = c10::ScalarType::Float);
-  bool has(const std::string& name) const { return tensors_.count(name) != 0; }
+  bool has(const std::string& name) const { return checkpoint_.tensors.count(name) != 0; }
   bool only_checks() const { return only_check_; }
   // An Error names the first tensor that is missing (and the nearest name left over), or else the
   // first that nobody took.
   void finish() const;
 
  private:
-  const StateDict& tensors_;
+  const CanonicalCheckpoint& checkpoint_;
   std::string path_;
   bool only_check_;
   std::set<std::string> taken_;

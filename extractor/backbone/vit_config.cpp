@@ -46,6 +46,9 @@ nlohmann::json to_json(const VitConfig& config) {
           {"mlp_hidden", config.mlp_hidden},
           {"mlp", config.mlp == Mlp::kPlain ? "plain" : "gated"},
           {"patch", {config.patch_height, config.patch_width}},
+          {"patch_resampling", config.patch_resampled
+                                   ? nlohmann::json(to_string(config.patch_resampling))
+                                   : nlohmann::json(nullptr)},
           {"image", {config.image_height, config.image_width}},
           {"has_cls_token", config.has_cls_token},
           {"prefix_tokens", config.prefix_tokens},

@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "extractor/backbone/patch_resampling.h"
 #include "extractor/backbone/position_embedding.h"
 #include "extractor/backbone/rope.h"
 
@@ -38,6 +39,8 @@ struct VitConfig {
   int64_t mlp_hidden = 0;
   int64_t patch_height = 0;  // pixels
   int64_t patch_width = 0;
+  bool patch_resampled = false;  // from what the checkpoint has, as patch_resampling says
+  PatchResampling patch_resampling = PatchResampling::kBicubic;
   int64_t image_height = 0;  // pixels, what maps() accepts
   int64_t image_width = 0;
   bool has_cls_token = false;

@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 from backbone_peers import randomise, small_model
 from paths import tool
 from test_backbone import HF
-from test_backbone_eva import EVA, eva
+from test_backbone_eva import DINOV3, EVA, eva, meta_names
+from test_backbone_evidence import CLIP
 from test_backbone_google import flax_names
 
 
@@ -65,6 +66,30 @@ def test_parts_of_joined_layers_are_named(tmp_path, family):
         save_file({**others, renamed: whole[name]}, path)
         error = refused(tmp_path)
         assert f'"{name}" is missing; the nearest name is "{renamed}"' in error, error
+
+
+OTHERS = {"registers, not DINOv3's": (dict(reg_tokens=2, no_embed_class=True), "pos_embed"),
+          "half of the norm in front": (CLIP, "norm_pre.weight"),
+          "half of the final norm": (dict(), "norm.weight")}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_missing_tensor_is_no_other_model(tmp_path, name):
+    options, missing = OTHERS[name]
+    state = {k: v for k, v in small_model(**options).state_dict().items() if k != missing}
+    save_file(state, tmp_path / "model.safetensors")
+    assert f'tensor "{missing}"' in refused(tmp_path) and "is missing" in refused(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["DINOv3", "EVA"])
+def test_the_family_of_a_missing_tensor_is_named(tmp_path, name):
+    if name == "EVA":
+        state, missing = randomise(eva(**EVA["EVA-01"])).state_dict(), "pos_embed"
+    else:
+        state, missing = meta_names(randomise(eva(**DINOV3))), "cls_token"
+    save_file({k: v.contiguous() for k, v in state.items() if k != missing},
+              tmp_path / "model.safetensors")
+    assert f'for family {name.lower()} the tensor "{missing}" is missing' in refused(tmp_path)
 
 
 HOSTILE_NAMES = ["blocks.0.attn.\nextractor: error: forged", "blocks.0.\x1b[2J\x7f", "x" * 20000,
@@ -135,6 +160,34 @@ def test_impossible_values_beside_the_weights(tmp_path, name):
     (tmp_path / "config.json").write_text(json.dumps(values))
     error = refused(tmp_path)
     assert expected in error and 'config.json": ' in error, error
+
+
+@pytest.mark.parametrize("mean", [[123.7, 116.3, 103.5], [-0.5, 0, 0], [0.5, 0.5]])
+def test_impossible_means_of_images(tmp_path, mean):
+    save_file(small_model().state_dict(), tmp_path / "model.safetensors")
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({"image_mean": mean}))
+    error = refused(tmp_path)
+    assert "image_mean is" in error and "three numbers of 0 to 1 expected" in error, error
+
+
+def test_a_mean_without_std_is_said(tmp_path):
+    save_file(small_model().state_dict(), tmp_path / "model.safetensors")
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({"image_mean": [0.1, 0.2, 0.3]}))
+    report = json.loads(describe(tmp_path).stdout)
+    assert any("a mean without a std" in note for note in report["notes"])
+
+
+def test_a_tensor_that_the_index_does_not_list(tmp_path):
+    """Without its registers a model is another one, and nothing else may tell."""
+    state = small_model().state_dict()
+    save_file(state, tmp_path / "part.safetensors")
+    index = {"weight_map": {name: "part.safetensors" for name in state}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert describe(tmp_path).returncode == 0
+    del index["weight_map"]["norm.bias"]
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    error = refused(tmp_path)
+    assert 'tensor "norm.bias" is in "part.safetensors"' in error, error
 
 
 @pytest.mark.parametrize("std", [[0, 0, 0], [1, 1], ["a", 1, 1], [1, -1, 1], 0.5])

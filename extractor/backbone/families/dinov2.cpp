@@ -25,14 +25,27 @@ StateDict without_chunks(const StateDict& tensors) {
   return result;
 }
 
+const Replacements& names() {
+  static const Replacements kNames = {
+      {"register_tokens", "reg_token"},
+      {".mlp.w12.", ".mlp.fc1."},
+      {".mlp.w3.", ".mlp.fc2."},
+  };
+  return kNames;
+}
+
+std::string file_name(const StateDict& tensors, const std::string& name) {
+  return undo_renaming(names(), tensors, name);
+}
+
 CanonicalCheckpoint convert(StateDict tensors) {
   CanonicalCheckpoint checkpoint;
-  checkpoint.tensors = renamed(
-      without_chunks(tensors),
-      {{"register_tokens", "reg_token"}, {".mlp.w12.", ".mlp.fc1."}, {".mlp.w3.", ".mlp.fc2."}});
+  checkpoint.tensors = renamed(without_chunks(tensors), names());
   ignore_what_maps_do_not_need(checkpoint);
   const bool registers = checkpoint.tensors.count("reg_token") != 0;
   if (registers) fold_cls_position(checkpoint);
+  checkpoint.may_have_registers = true;
+  checkpoint.registers_lack_positions = true;
   checkpoint.hints.source = "DINOv2's models";
   set_imagenet_statistics(checkpoint.hints);
   checkpoint.hints.activation = Activation::kGelu;
@@ -45,8 +58,9 @@ CanonicalCheckpoint convert(StateDict tensors) {
 }  // namespace
 
 Family dinov2_family() {
-  return {
-      "dinov2", "DINOv2", {"patch_embed.proj.weight", "cls_token", "pos_embed"}, applies, convert};
+  return {"dinov2", "DINOv2", {"patch_embed.proj.weight", "cls_token", "pos_embed"},
+          applies,  convert,  nullptr,
+          file_name};
 }
 
 }  // namespace last

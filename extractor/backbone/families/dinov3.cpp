@@ -9,13 +9,22 @@
 namespace last {
 namespace {
 
-bool applies(const StateDict& tensors) {
-  if (tensors.count("storage_tokens") != 0) return true;
-  // timm's: among its models without a position embedding only these have a cls token and registers
-  return tensors.count("reg_token") != 0 && tensors.count("pos_embed") == 0;
+// Under Meta's own names.
+bool is_metas(const StateDict& tensors) {
+  return tensors.count("storage_tokens") != 0 || tensors.count("rope_embed.periods") != 0 ||
+         any_block_has(tensors, ".attn.qkv.bias_mask");
 }
 
-// [q, k, v] with a bias_mask beside it, whose middle third is 0: the keys have no bias.
+bool applies(const StateDict& tensors) {
+  if (is_metas(tensors)) return true;
+  // timm's: of its models only these have no position embedding and LayerScale by this name. (Of
+  // others the position embedding may be missing.)
+  return tensors.count("pos_embed") == 0 && any_block_has(tensors, ".gamma_1") &&
+         !any_block_has(tensors, ".attn.qkv.bias");
+}
+
+// [q, k, v] with a bias_mask beside it, whose middle third is 0: the keys have no bias. The model
+// multiplies both.
 void mask_key_biases(CanonicalCheckpoint& checkpoint) {
   StateDict& tensors = checkpoint.tensors;
   if (!any_block_has(tensors, ".attn.qkv.bias_mask")) {
@@ -39,24 +48,45 @@ void mask_key_biases(CanonicalCheckpoint& checkpoint) {
            " and ", quoted_name(mask->second.origin), " ", at::IntArrayRef(mask->second.shape),
            " differ in shape");
     }
-    checkpoint.ignored.push_back({mask->second.origin, "masks the bias of the keys: taken as 0"});
+    if (bias != tensors.end()) {
+      bias->second = changed(
+          bias->second, bias->second.shape, [read = mask->second.read](const at::Tensor& value) {
+            return value.to(c10::ScalarType::Float).mul(read().to(c10::ScalarType::Float));
+          });
+    }
+    checkpoint.ignored.push_back(
+        {mask->second.origin, "multiplied with the bias, which it takes from the keys"});
     tensors.erase(mask);
-    if (bias == tensors.end()) continue;
-    bias->second = changed(bias->second, bias->second.shape, [](const at::Tensor& value) {
-      const int64_t third = value.size(0) / 3;
-      at::Tensor masked = value.clone();
-      masked.narrow(0, third, third).zero_();
-      return masked;
-    });
   }
+}
+
+const Replacements& names() {
+  static const Replacements kNames = {
+      {"storage_tokens", "reg_token"},
+      {"rope_embed.periods", "rope.periods"},
+      {".gamma_1", ".ls1.gamma"},
+      {".gamma_2", ".ls2.gamma"},
+  };
+  return kNames;
+}
+
+std::string file_name(const StateDict& tensors, const std::string& name) {
+  return undo_renaming(names(), tensors, name);
 }
 
 CanonicalCheckpoint convert(StateDict tensors) {
   CanonicalCheckpoint checkpoint;
-  checkpoint.tensors = renamed(tensors, {{"storage_tokens", "reg_token"},
-                                         {"rope_embed.periods", "rope.periods"},
-                                         {".gamma_1", ".ls1.gamma"},
-                                         {".gamma_2", ".ls2.gamma"}});
+  const bool metas = is_metas(tensors);
+  if (tensors.count(metas ? "storage_tokens" : "reg_token") == 0) {
+    fail_missing(tensors, "reg_token", [](const auto& name) {
+      return name.ends_with(".bias_mask") || name == "mask_token";
+    });
+  }
+  if (metas && tensors.count("rope_embed.periods") == 0) {
+    checkpoint.notes.push_back(
+        "rope_embed.periods is not there: the rotary periods are computed from DINOv3's base, 100");
+  }
+  checkpoint.tensors = renamed(tensors, names());
   ignore(
       checkpoint.tensors, checkpoint.ignored,
       {{"local_cls_norm.", "only used in pre-training"}, {"projectors.", "heads of distillation"}});
@@ -87,11 +117,9 @@ void set_dinov3_hints(ArchitectureHints& hints) {
 }
 
 Family dinov3_family() {
-  return {"dinov3",
-          "DINOv3",
-          {"patch_embed.proj.weight", "cls_token", "blocks.0.norm1.weight"},
-          applies,
-          convert};
+  return {"dinov3", "DINOv3", {"patch_embed.proj.weight", "cls_token", "blocks.0.norm1.weight"},
+          applies,  convert,  nullptr,
+          file_name};
 }
 
 }  // namespace last

@@ -18,12 +18,23 @@ bool is_enormous(const StateDict& tensors) {
          count_blocks(tensors) == kDepth;
 }
 
+const Replacements& names() {
+  static const Replacements kNames = {
+      {".attn.inner_attn_ln.", ".attn.norm."},
+      {".mlp.ffn_ln.", ".mlp.norm."},
+      {".gamma_1", ".ls1.gamma"},
+      {".gamma_2", ".ls2.gamma"},
+  };
+  return kNames;
+}
+
+std::string file_name(const StateDict& tensors, const std::string& name) {
+  return undo_renaming(names(), tensors, name);
+}
+
 CanonicalCheckpoint convert(StateDict tensors) {
   CanonicalCheckpoint checkpoint;
-  checkpoint.tensors = renamed(tensors, {{".attn.inner_attn_ln.", ".attn.norm."},
-                                         {".mlp.ffn_ln.", ".mlp.norm."},
-                                         {".gamma_1", ".ls1.gamma"},
-                                         {".gamma_2", ".ls2.gamma"}});
+  checkpoint.tensors = renamed(tensors, names());
   const std::string computed = "rotary angles, which are computed";
   ignore(checkpoint.tensors, checkpoint.ignored,
          {{"rope.", computed}, {"lm_head.", "head of pre-training"}});
@@ -55,7 +66,9 @@ Family eva_family() {
           "EVA-01, EVA-02 or EVA-CLIP",
           {"patch_embed.proj.weight", "pos_embed"},
           applies,
-          convert};
+          convert,
+          nullptr,
+          file_name};
 }
 
 }  // namespace last

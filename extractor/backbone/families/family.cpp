@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -86,7 +87,19 @@ bool any_block_has(const StateDict& tensors, std::string_view ending) {
   });
 }
 
-std::string name_in_file(const StateDict& tensors, const std::string& name) {
+bool any_block_has_norm(const StateDict& tensors, const std::string& name) {
+  return any_block_has(tensors, concat(".", name, ".weight")) ||
+         any_block_has(tensors, concat(".", name, ".bias"));
+}
+
+bool has_norm(const StateDict& tensors, const std::string& name) {
+  return tensors.count(name + ".weight") != 0 || tensors.count(name + ".bias") != 0;
+}
+
+namespace {
+
+// As in another block; nothing where no other tells.
+std::optional<std::string> name_by_other_block(const StateDict& tensors, const std::string& name) {
   const auto [block, rest] = split_block_name(name);
   const auto below = [](int64_t i) { return concat(kBlocks, i, "."); };
   for (int64_t i = 0, depth = count_blocks(tensors); block >= 0 && i < depth; ++i) {
@@ -108,19 +121,41 @@ std::string name_in_file(const StateDict& tensors, const std::string& name) {
       return concat(start, other->second.origin.substr(other_start.size()));
     }
   }
-  return name;
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::string name_in_file(const CanonicalCheckpoint& checkpoint, const std::string& name) {
+  if (const auto found = checkpoint.tensors.find(name); found != checkpoint.tensors.end()) {
+    return found->second.origin;
+  }
+  if (auto other = name_by_other_block(checkpoint.tensors, name)) return *other;
+  return checkpoint.file_name ? checkpoint.file_name(name) : name;
+}
+
+MissingTensor::MissingTensor(std::string name, bool is_canonical, std::vector<std::string> unknown)
+    : Error(concat("tensor ", quoted_name(name), " is missing")),
+      name_(std::move(name)),
+      is_canonical_(is_canonical),
+      unknown_(std::move(unknown)) {}
+
+void MissingTensor::fail_as(const std::string& place,
+                            const std::function<std::string(const std::string&)>& file_name) const {
+  const std::string name = is_canonical_ ? file_name(name_) : name_;
+  const std::string nearest = nearest_name(name, unknown_);
+  fail(place, "tensor ", quoted_name(name), " is missing",
+       nearest.empty() ? "" : "; the nearest name is " + quoted_name(nearest));
 }
 
 void fail_missing(const StateDict& tensors, const std::string& name,
                   const std::function<bool(const std::string&)>& is_known) {
-  const std::string missing = name_in_file(tensors, name);
+  const std::optional<std::string> missing = name_by_other_block(tensors, name);
   std::vector<std::string> unknown;
   for (const auto& [candidate, tensor] : tensors) {
     if (!is_canonical_name(candidate) && !is_known(candidate)) unknown.push_back(tensor.origin);
   }
-  const std::string nearest = nearest_name(missing, unknown);
-  fail("tensor ", quoted_name(missing), " is missing",
-       nearest.empty() ? "" : "; the nearest name is " + quoted_name(nearest));
+  throw MissingTensor(missing.value_or(name), !missing, std::move(unknown));
 }
 
 bool Family::recognises(const StateDict& tensors) const {
@@ -152,7 +187,7 @@ void ignore_what_maps_do_not_need(CanonicalCheckpoint& checkpoint) {
           {"decoder", "decoder of pre-training"}});
   ignore_endings(checkpoint.tensors, checkpoint.ignored,
                  {{".num_batches_tracked", "a counter of training"}});
-  if (checkpoint.tensors.count("norm.weight") != 0) {
+  if (has_norm(checkpoint.tensors, "norm")) {
     ignore(checkpoint.tensors, checkpoint.ignored,
            {{"fc_norm.", "norm of the classification head; the final norm is there"}});
   }

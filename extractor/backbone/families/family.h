@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "common/error.h"
 #include "extractor/backbone/architecture.h"
 #include "extractor/backbone/state_dict.h"
 
@@ -24,7 +25,30 @@ struct CanonicalCheckpoint {
   std::vector<std::string> notes;  // for people
   ArchitectureHints hints;         // what the family and its tensors tell
   bool may_lack_patch_bias = false;
+  bool has_all_biases = false;          // no linear layer of a block is without
   bool prefix_lacks_positions = false;  // pos_embed is known to be of patches alone
+  bool may_have_registers = false;      // models of this kind with registers and without are known
+  // Whatever pos_embed has for the cls token, it has nothing for registers.
+  bool registers_lack_positions = false;
+  // What the file would call a canonical name that it lacks; null: the same.
+  std::function<std::string(const std::string&)> file_name;
+};
+
+// A tensor that a file of its family has to have.
+class MissingTensor : public Error {
+ public:
+  // `name` is the file's, or canonical where the tensors don't tell; `unknown`: those in the file
+  // that may stand for it.
+  MissingTensor(std::string name, bool is_canonical, std::vector<std::string> unknown);
+
+  // The same Error with the name that `file_name` gives a canonical one.
+  [[noreturn]] void fail_as(const std::string& place,
+                            const std::function<std::string(const std::string&)>& file_name) const;
+
+ private:
+  std::string name_;
+  bool is_canonical_;
+  std::vector<std::string> unknown_;
 };
 
 // Whether a tensor can have this name in a CanonicalCheckpoint.
@@ -35,9 +59,15 @@ std::vector<std::string> canonical_names(int64_t depth);
 int64_t count_blocks(const StateDict& tensors);
 // Whether there is a blocks.{i}.* that ends so.
 bool any_block_has(const StateDict& tensors, std::string_view ending);
-// What the file would call the missing tensor `name`: as in another block, else `name` itself.
-std::string name_in_file(const StateDict& tensors, const std::string& name);
-// An Error about it, with the nearest of the names that are neither canonical nor `is_known`.
+// Whether there is a blocks.{i}.NAME.{weight, bias}: a norm that lacks one of them is no other
+// model.
+bool any_block_has_norm(const StateDict& tensors, const std::string& name);
+// Likewise outside of blocks.
+bool has_norm(const StateDict& tensors, const std::string& name);
+// What the file calls, or would call, the tensor `name`: as in another block, else as its family's
+// files do.
+std::string name_in_file(const CanonicalCheckpoint& checkpoint, const std::string& name);
+// A MissingTensor that may be one of the names that are neither canonical nor `is_known`.
 [[noreturn]] void fail_missing(const StateDict& tensors, const std::string& name,
                                const std::function<bool(const std::string&)>& is_known);
 
@@ -52,6 +82,9 @@ struct Family {
   CanonicalCheckpoint (*convert)(StateDict tensors);
   // Evidence outside of the model's own tensors, in the whole file; null: none.
   void (*look_around)(const StateDict& file, ArchitectureHints& hints) = nullptr;
+  // What a file of the family with these tensors would call what has the canonical name `name`;
+  // null: the same.
+  std::string (*file_name)(const StateDict& tensors, const std::string& name) = nullptr;
 
   bool recognises(const StateDict& tensors) const;
 };

@@ -1,5 +1,6 @@
 #include "extractor/backbone/families/google.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "common/error.h"
@@ -10,9 +11,13 @@
 namespace last {
 namespace {
 
+bool any_name_has(const StateDict& tensors, const char* part) {
+  return std::ranges::any_of(
+      tensors, [&](const auto& entry) { return entry.first.find(part) != std::string::npos; });
+}
+
 bool applies(const StateDict& tensors) {
-  return tensors.count("Transformer/encoderblock_0/LayerNorm_0/scale") != 0 ||
-         tensors.count("Transformer/encoderblock/LayerNorm_0/scale") != 0;
+  return !below_prefix(tensors, "Transformer/encoderblock").empty();
 }
 
 // Transformer/encoderblock/REST [L, ..] -> Transformer/encoderblock_{i}/REST [..]
@@ -101,6 +106,39 @@ const Replacements& names() {
   return kNames;
 }
 
+// What this name, which is canonical or a part of a fused one, is in the flavour of the file.
+std::string file_name(const StateDict& tensors, const std::string& name) {
+  const bool first_vits =
+      any_name_has(tensors, "/MlpBlock_3/") || any_name_has(tensors, "/LayerNorm_2/");
+  if (name == "cls_token") return "cls";
+  if (name == "pos_embed") {
+    return first_vits ? "Transformer/posembed_input/pos_embedding" : "pos_embedding";
+  }
+  const std::string attention =
+      first_vits ? "MultiHeadDotProductAttention_1/" : "MultiHeadDotProductAttention_0/";
+  const std::string mlp = first_vits ? "MlpBlock_3/" : "MlpBlock_0/";
+  const std::pair<std::string, std::string> parts[] = {
+      {"patch_embed.proj", "embedding"}, {"norm", "Transformer/encoder_norm"},
+      {"norm1", "LayerNorm_0"},          {"norm2", first_vits ? "LayerNorm_2" : "LayerNorm_1"},
+      {"attn.q", attention + "query"},   {"attn.k", attention + "key"},
+      {"attn.v", attention + "value"},   {"attn.qkv", attention + "query"},
+      {"attn.proj", attention + "out"},  {"mlp.fc1", mlp + "Dense_0"},
+      {"mlp.fc2", mlp + "Dense_1"}};
+  std::string block, part = name.substr(0, name.rfind('.'));
+  if (part.starts_with("blocks.")) {
+    const size_t end = part.find('.', 7);
+    const bool stacked = any_name_has(tensors, "Transformer/encoderblock/");
+    block = "Transformer/encoderblock" + (stacked ? "" : "_" + part.substr(7, end - 7)) + "/";
+    part = part.substr(end + 1);
+  }
+  for (const auto& [canonical, flax] : parts) {
+    if (part != canonical) continue;
+    const char* weight = part.starts_with("norm") ? "/scale" : "/kernel";
+    return block + flax + (name.ends_with(".bias") ? "/bias" : weight);
+  }
+  return name;
+}
+
 void add_hints(const StateDict& flax, CanonicalCheckpoint& checkpoint) {
   ArchitectureHints& hints = checkpoint.hints;
   const auto query =
@@ -116,6 +154,7 @@ void add_hints(const StateDict& flax, CanonicalCheckpoint& checkpoint) {
   hints.norm_eps = 1e-6;
   // Google's own programs resample as kBigVision does.
   hints.pos_embed = PosEmbedMode::kTimmNpz;
+  hints.patch_resampling = PatchResampling::kBilinear;
   if (!tanh) hints.assumed = {"activation"};
   hints.assumed.insert("pos_embed");
   set_half_statistics(hints);
@@ -125,6 +164,9 @@ CanonicalCheckpoint convert(StateDict tensors) {
   const StateDict flax = unstacked(tensors);
   CanonicalCheckpoint checkpoint;
   for (const auto& [name, entry] : flax) checkpoint.tensors[name] = converted(name, entry);
+  checkpoint.has_all_biases = true;
+  // Attention pooling takes the place of the cls token.
+  if (any_name_has(flax, "MAPHead_0/")) checkpoint.hints.has_cls_token = false;
   ignore(checkpoint.tensors, checkpoint.ignored,
          {{"head/", "classification head"},
           {"pre_logits/", "classification head"},
@@ -142,8 +184,13 @@ CanonicalCheckpoint convert(StateDict tensors) {
 }  // namespace
 
 Family google_family() {
-  return {
-      "google", "Google vision_transformer or big_vision", {"embedding/kernel"}, applies, convert};
+  return {"google",
+          "Google vision_transformer or big_vision",
+          {"embedding/kernel"},
+          applies,
+          convert,
+          nullptr,
+          file_name};
 }
 
 }  // namespace last

@@ -19,10 +19,34 @@ bool any_starts_with(const StateDict& tensors, const std::string& start) {
   return found != tensors.end() && found->first.starts_with(start);
 }
 
+const Replacements& names() {
+  static const Replacements kNames = {
+      {"class_embedding", "cls_token"},
+      {"positional_embedding", "pos_embed"},
+      {"conv1.", "patch_embed.proj."},
+      {"ln_pre.", "norm_pre."},
+      {"ln_post.", "norm."},
+      {"transformer.resblocks.", "blocks."},
+      {".ln_1.", ".norm1."},
+      {".ln_2.", ".norm2."},
+      {".attn.in_proj_", ".attn.qkv."},
+      {".attn.out_proj.", ".attn.proj."},
+      {".ls_1.gamma", ".ls1.gamma"},
+      {".ls_2.gamma", ".ls2.gamma"},
+      {".mlp.c_fc.", ".mlp.fc1."},
+      {".mlp.c_proj.", ".mlp.fc2."},
+  };
+  return kNames;
+}
+
+std::string file_name(const StateDict& tensors, const std::string& name) {
+  return undo_renaming(names(), tensors, name);
+}
+
 CanonicalCheckpoint convert(StateDict tensors) {
   CanonicalCheckpoint checkpoint;
   // Its own files have these names too; the ones without a pooling have no final norm either.
-  if (tensors.count("attn_pool.probe") != 0 || tensors.count("ln_post.weight") == 0) {
+  if (tensors.count("attn_pool.probe") != 0 || !has_norm(tensors, "ln_post")) {
     fail("this looks like a Perception Encoder, whose rotary position embedding is not supported");
   }
   ignore(tensors, checkpoint.ignored,
@@ -32,20 +56,7 @@ CanonicalCheckpoint convert(StateDict tensors) {
     ignore(tensors, checkpoint.ignored,
            {{"attn_pool.", "pooling"}, {"ln_post.", "norm of what is pooled, not of the maps"}});
   }
-  checkpoint.tensors = renamed(tensors, {{"class_embedding", "cls_token"},
-                                         {"positional_embedding", "pos_embed"},
-                                         {"conv1.", "patch_embed.proj."},
-                                         {"ln_pre.", "norm_pre."},
-                                         {"ln_post.", "norm."},
-                                         {"transformer.resblocks.", "blocks."},
-                                         {".ln_1.", ".norm1."},
-                                         {".ln_2.", ".norm2."},
-                                         {".attn.in_proj_", ".attn.qkv."},
-                                         {".attn.out_proj.", ".attn.proj."},
-                                         {".ls_1.gamma", ".ls1.gamma"},
-                                         {".ls_2.gamma", ".ls2.gamma"},
-                                         {".mlp.c_fc.", ".mlp.fc1."},
-                                         {".mlp.c_proj.", ".mlp.fc2."}});
+  checkpoint.tensors = renamed(tensors, names());
   add_token_dimensions(checkpoint.tensors);
   checkpoint.may_lack_patch_bias = true;  // no model has one
   checkpoint.hints.source = "open_clip's models";
@@ -63,7 +74,8 @@ Family open_clip_family() {
           {"class_embedding", "conv1.weight", "transformer.resblocks.0.ln_1.weight"},
           nullptr,
           convert,
-          look_around};
+          look_around,
+          file_name};
 }
 
 }  // namespace last

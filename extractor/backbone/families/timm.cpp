@@ -7,27 +7,45 @@
 namespace last {
 namespace {
 
+const Replacements& names() {
+  static const Replacements kNames = {
+      {".gamma_1", ".ls1.gamma"},
+      {".gamma_2", ".ls2.gamma"},
+  };
+  return kNames;
+}
+
+std::string file_name(const StateDict& tensors, const std::string& name) {
+  return undo_renaming(names(), tensors, name);
+}
+
 CanonicalCheckpoint convert(StateDict tensors) {
   CanonicalCheckpoint checkpoint;
-  checkpoint.tensors = renamed(tensors, {{".gamma_1", ".ls1.gamma"}, {".gamma_2", ".ls2.gamma"}});
+  checkpoint.tensors = renamed(tensors, names());
   ArchitectureHints& hints = checkpoint.hints;
-  const bool clip = checkpoint.tensors.count("norm_pre.weight") != 0;
-  const bool final_norm = checkpoint.tensors.count("norm.weight") != 0 ||
-                          checkpoint.tensors.count("fc_norm.weight") != 0;
-  if (clip && (checkpoint.tensors.count("attn_pool.latent") != 0 || !final_norm)) {
+  const bool clip = has_norm(checkpoint.tensors, "norm_pre");
+  const bool final_norm =
+      has_norm(checkpoint.tensors, "norm") || has_norm(checkpoint.tensors, "fc_norm");
+  const bool pooled = checkpoint.tensors.count("attn_pool.latent") != 0;
+  if (clip && (pooled || !final_norm)) {
     fail("this looks like a Perception Encoder, whose rotary position embedding is not supported");
   }
   ignore_what_maps_do_not_need(checkpoint);
   // timm gives the models with a norm before the blocks, which are CLIP's, 1e-5. Whether CLIP's
   // have GELU or QuickGELU shows nowhere; all others have GELU.
   // So it does to BEiT-3's, which are the only ones here with norms inside attention.
-  const bool beit3 = any_block_has(checkpoint.tensors, ".attn.norm.weight");
+  const bool beit3 = any_block_has_norm(checkpoint.tensors, "attn.norm");
   hints.norm_eps = clip || beit3 ? 1e-5 : 1e-6;
   hints.pos_embed = PosEmbedMode::kTimm;
   // DINO, DeiT and MAE have the same names, and other ways of resampling.
   hints.assumed.insert("pos_embed");
   hints.source = beit3 ? "BEiT-3 in timm" : "timm's models of this kind";
   checkpoint.may_lack_patch_bias = clip;
+  checkpoint.may_have_registers = !clip;
+  // SigLIP's, whose attention pooling takes the place of the cls token. (Of the pooled models with
+  // registers, pos_embed counts them.)
+  if (pooled) hints.has_cls_token = false;
+  if (pooled) hints.registers = 0;
   if (!clip) {
     hints.activation =
         is_tanh_siglip(checkpoint.tensors) ? Activation::kGeluTanh : Activation::kGelu;
@@ -64,8 +82,9 @@ bool is_tanh_siglip(const StateDict& tensors) {
 }
 
 Family timm_family() {
-  return {"timm",  "timm names", {"patch_embed.proj.weight", "blocks.0.norm1.weight"},
-          nullptr, convert,      look_around};
+  return {"timm",   "timm names", {"patch_embed.proj.weight", "blocks.0.norm1.weight"},
+          nullptr,  convert,      look_around,
+          file_name};
 }
 
 }  // namespace last

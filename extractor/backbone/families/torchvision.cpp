@@ -3,22 +3,33 @@
 namespace last {
 namespace {
 
+const Replacements& names() {
+  static const Replacements kNames = {
+      {"class_token", "cls_token"},
+      {"encoder.pos_embedding", "pos_embed"},
+      {"conv_proj.", "patch_embed.proj."},
+      {"encoder.layers.encoder_layer_", "blocks."},
+      {"encoder.ln.", "norm."},
+      {".ln_1.", ".norm1."},
+      {".ln_2.", ".norm2."},
+      {".self_attention.in_proj_", ".attn.qkv."},
+      {".self_attention.out_proj.", ".attn.proj."},
+      {".mlp.0.", ".mlp.fc1."},
+      {".mlp.3.", ".mlp.fc2."},
+      {".mlp.linear_1.", ".mlp.fc1."},
+      {".mlp.linear_2.", ".mlp.fc2."},
+  };
+  return kNames;
+}
+
+std::string file_name(const StateDict& tensors, const std::string& name) {
+  return undo_renaming(names(), tensors, name);
+}
+
 CanonicalCheckpoint convert(StateDict tensors) {
   CanonicalCheckpoint checkpoint;
   ignore(tensors, checkpoint.ignored, {{"heads.", "classification head"}});
-  checkpoint.tensors = renamed(tensors, {{"class_token", "cls_token"},
-                                         {"encoder.pos_embedding", "pos_embed"},
-                                         {"conv_proj.", "patch_embed.proj."},
-                                         {"encoder.layers.encoder_layer_", "blocks."},
-                                         {"encoder.ln.", "norm."},
-                                         {".ln_1.", ".norm1."},
-                                         {".ln_2.", ".norm2."},
-                                         {".self_attention.in_proj_", ".attn.qkv."},
-                                         {".self_attention.out_proj.", ".attn.proj."},
-                                         {".mlp.0.", ".mlp.fc1."},
-                                         {".mlp.3.", ".mlp.fc2."},
-                                         {".mlp.linear_1.", ".mlp.fc1."},
-                                         {".mlp.linear_2.", ".mlp.fc2."}});
+  checkpoint.tensors = renamed(tensors, names());
   checkpoint.hints.source = "torchvision's models";
   set_imagenet_statistics(checkpoint.hints);
   checkpoint.hints.activation = Activation::kGelu;
@@ -30,7 +41,8 @@ CanonicalCheckpoint convert(StateDict tensors) {
 }  // namespace
 
 Family torchvision_family() {
-  return {"torchvision", "torchvision ViT", {"conv_proj.weight", "class_token"}, nullptr, convert};
+  return {"torchvision", "torchvision ViT", {"conv_proj.weight", "class_token"}, nullptr, convert,
+          nullptr,       file_name};
 }
 
 }  // namespace last

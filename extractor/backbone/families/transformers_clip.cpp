@@ -5,31 +5,43 @@
 namespace last {
 namespace {
 
+const Replacements& names() {
+  static const Replacements kNames = {
+      {"embeddings.class_embedding", "cls_token"},
+      {"embeddings.patch_embedding.", "patch_embed.proj."},
+      {"embeddings.position_embedding.weight", "pos_embed"},
+      {"encoder.layers.", "blocks."},
+      {".self_attn.q_proj.", ".attn.q."},
+      {".self_attn.k_proj.", ".attn.k."},
+      {".self_attn.v_proj.", ".attn.v."},
+      {".self_attn.out_proj.", ".attn.proj."},
+      {".layer_norm1.", ".norm1."},
+      {".layer_norm2.", ".norm2."},
+      {"pre_layrnorm.", "norm_pre."},
+      {"post_layernorm.", "norm."},
+  };
+  return kNames;
+}
+
+std::string file_name(const StateDict& tensors, const std::string& name) {
+  return undo_renaming(names(), tensors, name);
+}
+
 CanonicalCheckpoint convert(StateDict tensors) {
   CanonicalCheckpoint checkpoint;
-  checkpoint.tensors = renamed(tensors, {{"embeddings.class_embedding", "cls_token"},
-                                         {"embeddings.patch_embedding.", "patch_embed.proj."},
-                                         {"embeddings.position_embedding.weight", "pos_embed"},
-                                         {"encoder.layers.", "blocks."},
-                                         {".self_attn.q_proj.", ".attn.q."},
-                                         {".self_attn.k_proj.", ".attn.k."},
-                                         {".self_attn.v_proj.", ".attn.v."},
-                                         {".self_attn.out_proj.", ".attn.proj."},
-                                         {".layer_norm1.", ".norm1."},
-                                         {".layer_norm2.", ".norm2."},
-                                         {"pre_layrnorm.", "norm_pre."},
-                                         {"post_layernorm.", "norm."}});
+  checkpoint.tensors = renamed(tensors, names());
   ignore(checkpoint.tensors, checkpoint.ignored,
          {{"embeddings.position_ids", "a constant"}, {"head.", "attention pooling"}});
   ignore_what_maps_do_not_need(checkpoint);
   fuse_rows(checkpoint.tensors, ".attn.", {"q", "k", "v"}, "qkv");
   add_token_dimensions(checkpoint.tensors);
-  const bool clip = checkpoint.tensors.count("norm_pre.weight") != 0;
+  const bool clip = has_norm(checkpoint.tensors, "norm_pre");
   checkpoint.may_lack_patch_bias = clip;
   ArchitectureHints& hints = checkpoint.hints;
   hints.source = clip ? "transformers' CLIP" : "transformers' SigLIP";
   // CLIP's have GELU or QuickGELU, which only config.json tells.
   if (!clip) hints.activation = Activation::kGeluTanh;
+  if (!clip) hints.has_cls_token = false;
   hints.norm_eps = clip ? 1e-5 : 1e-6;
   hints.pos_embed = PosEmbedMode::kTransformers;
   clip ? set_clip_statistics(hints) : set_half_statistics(hints);
@@ -43,7 +55,9 @@ Family transformers_clip_family() {
           "transformers CLIP or SigLIP",
           {"embeddings.patch_embedding.weight", "embeddings.position_embedding.weight"},
           nullptr,
-          convert};
+          convert,
+          nullptr,
+          file_name};
 }
 
 }  // namespace last

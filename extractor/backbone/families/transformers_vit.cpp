@@ -42,6 +42,10 @@ const Replacements& names() {
   return kNames;
 }
 
+std::string file_name(const StateDict& tensors, const std::string& name) {
+  return undo_renaming(names(), tensors, name);
+}
+
 CanonicalCheckpoint convert(StateDict tensors) {
   CanonicalCheckpoint checkpoint;
   checkpoint.tensors = renamed(tensors, names());
@@ -51,7 +55,9 @@ CanonicalCheckpoint convert(StateDict tensors) {
   fuse_rows(checkpoint.tensors, ".mlp.", {"gate", "up"}, "fc1");
   const bool registers = checkpoint.tensors.count("reg_token") != 0;
   if (registers) fold_cls_position(checkpoint);
-  const bool dinov2 = checkpoint.tensors.count("blocks.0.ls1.gamma") != 0;
+  const bool dinov2 = any_block_has(checkpoint.tensors, ".ls1.gamma");
+  checkpoint.may_have_registers = dinov2;
+  checkpoint.registers_lack_positions = true;
   ArchitectureHints& hints = checkpoint.hints;
   hints.source = dinov2 ? "transformers' DINOv2" : "transformers' default for ViT and DeiT";
   hints.activation = Activation::kGelu;
@@ -71,7 +77,9 @@ Family transformers_vit_family() {
           "transformers ViT, DeiT, ViT-MAE or DINOv2",
           {"embeddings.patch_embeddings.projection.weight", "embeddings.position_embeddings"},
           nullptr,
-          convert};
+          convert,
+          nullptr,
+          file_name};
 }
 
 }  // namespace last
