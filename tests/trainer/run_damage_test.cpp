@@ -10,10 +10,13 @@
 #include "common/error.h"
 #include "common/io/file.h"
 #include "tests/damage.h"
+#include "trainer/commands/joined_search.h"
 #include "trainer/commands/run_directory.h"
+#include "trainer/commands/run_part.h"
 #include "trainer/report/metrics_log.h"
 #include "trainer/report/run_checksums.h"
 #include "trainer/report/run_cost_file.h"
+#include "trainer/report/run_record.h"
 #include "trainer/sweep/grid.h"
 #include "trainer/training/checkpoint.h"
 
@@ -39,6 +42,18 @@ std::vector<Bank> example_banks() {
   space.ranks = {2};
   space.seeds = {0, 1};
   return make_banks(make_grid(space, 1), {{"label", 3, {}}}, backbone, ComputeOptions());
+}
+
+std::vector<NetworkRow> example_rows() {
+  std::vector<NetworkRow> rows;
+  for (const auto& bank : example_banks()) {
+    for (const auto& setting : bank.settings()) {
+      NetworkRow row{setting, "search", "label", 4, 100, 76, "train", {}};
+      row.progress.val_accuracy = 91.25;
+      rows.push_back(row);
+    }
+  }
+  return rows;
 }
 
 class RunDamage : public testing::Test {
@@ -183,6 +198,62 @@ TEST_F(RunDamage, OfTheCostIsFoundOrHarmless) {
         return read.sessions == cost.sessions && read.seconds == cost.seconds &&
                read.peak_memory_bytes == cost.peak_memory_bytes;
       });
+}
+
+// What `trainer merge` leaves for a run that chooses and retrains: other numbers would choose
+// others.
+TEST_F(RunDamage, OfAJoinedSearchIsFound) {
+  const RunDirectory directory(folder_, {{"options", 1}, {"data", 2}, {"part", 3}});
+  const auto rows = example_rows();
+  save_joined_search(directory, {rows, {1234, 0xc0ffee}});
+  const auto load = [&] { return load_joined_search(directory, {"label"}); };
+  const auto loaded = load();
+  ASSERT_TRUE(loaded.has_value());
+  EXPECT_EQ(network_table_csv(loaded->rows), network_table_csv(rows));
+  EXPECT_EQ(loaded->metrics.bytes, 1234u);
+  EXPECT_EQ(loaded->metrics.crc32c, 0xc0ffeeu);
+  const std::string table = directory.file("checkpoints/joined.csv");
+  const std::string sound = read_text_file(table);
+  expect_found_or_harmless(table, load, [](const std::string&) { return false; });
+  overwrite(table, sound);
+  const std::string record = directory.file("checkpoints/joined.json");
+  const auto json = nlohmann::json::parse(read_text_file(record));
+  expect_found_or_harmless(
+      record, load, [&](const std::string& bytes) { return nlohmann::json::parse(bytes) == json; });
+}
+
+// The JSON library copies and writes values by recursion: deep ones would overflow the stack.
+TEST_F(RunDamage, JsonThatIsNestedDeeplyIsRefused) {
+  constexpr size_t kLevels = 1'000'000;
+  const std::string nested =
+      R"({"checksums.json":"","a":)" + std::string(kLevels, '[') + std::string(kLevels, ']') + "}";
+  const auto expect_refused = [&](const std::string& path, const auto& action) {
+    const std::string sound = std::filesystem::exists(path) ? read_text_file(path) : "";
+    overwrite(path, nested + "\n");
+    try {
+      action();
+      ADD_FAILURE() << path << ": no error";
+    } catch (const Error& error) {
+      const std::string message = error.what();
+      EXPECT_NE(message.find(path), std::string::npos) << message;
+      EXPECT_NE(message.find("nested deeper than 64"), std::string::npos) << message;
+    }
+    overwrite(path, sound);
+  };
+  const auto targets = nlohmann::json::array({{{"name", "label"}, {"classes", 3}}});
+  const RunDirectory directory(folder_,
+                               {{"options", 1}, {"part", 3}, {"data", {{"targets", targets}}}});
+  save_joined_search(directory, {example_rows(), {}});
+  expect_refused(directory.file("checkpoints/joined.json"),
+                 [&] { load_joined_search(directory, {"label"}); });
+  expect_refused(directory.file("cost.json"), [&] { load_cost(directory.file("cost.json")); });
+  overwrite(directory.file("networks.csv"), network_table_csv(example_rows()));
+  expect_refused(directory.file("checksums.json"), [&] { directory.finished(); });
+  std::filesystem::remove(directory.file("checksums.json"));
+  std::filesystem::remove(directory.file("cost.json"));
+  expect_refused(directory.file("metrics.jsonl"), [&] { read_run(folder_); });
+  expect_refused(directory.file("config.json"), [&] { read_run(folder_); });
+  expect_refused(directory.file("config.json"), [&] { read_run_part(folder_); });
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include "common/cli/program.h"
 #include "common/error.h"
 #include "common/io/file.h"
+#include "common/io/json_text.h"
 #include "common/last/bundle.h"
 #include "trainer/report/network_table_reader.h"
 #include "trainer/report/run_checksums.h"
@@ -53,7 +54,7 @@ std::vector<std::string> targets_of(const std::string& run) {
   check_run_tables(run);
   try {
     std::vector<std::string> names;
-    const auto config = nlohmann::json::parse(read_text_file(path));
+    const auto config = parse_json(read_text_file(path), "\"" + path + "\"");
     for (const auto& target : config.at("data").at("targets")) {
       names.push_back(target.at("name").get<std::string>());
     }

@@ -11,8 +11,9 @@
 namespace last {
 
 // The search of a run whose parts were trained elsewhere and joined by `trainer merge`:
-// checkpoints/joined.csv, a networks.csv of the search. `trainer run` takes it in place of its own
-// search, and does what merging can't: retrain (--retrain), and predict.
+// checkpoints/joined.csv, a networks.csv of the search, and joined.json with its checksum. `trainer
+// run` takes it in place of its own search, and does what merging can't: retrain (--retrain), and
+// predict.
 
 struct JoinedSearch {
   std::vector<NetworkRow> rows;
@@ -20,7 +21,7 @@ struct JoinedSearch {
 };
 
 void save_joined_search(const RunDirectory& directory, const JoinedSearch& search);
-// Nothing where the directory holds no joined search.
+// Nothing where the directory holds no joined search; an Error where it is damaged.
 std::optional<JoinedSearch> load_joined_search(const RunDirectory& directory,
                                                const std::vector<std::string>& targets);
 

@@ -18,6 +18,7 @@
 #include "common/error.h"
 #include "common/io/checksum.h"
 #include "common/io/json_integer.h"
+#include "common/io/json_text.h"
 #include "common/last/network_file.h"
 #include "trainer/commands/joined_search.h"
 #include "trainer/commands/publish.h"
@@ -82,11 +83,11 @@ void read_metrics(const RunPart& part, std::vector<MetricsLine>& lines) {
     ++number;
     at = end + 1;
     try {
-      const auto json = nlohmann::json::parse(line.text);
+      const auto json = parse_json(line.text, concat(path, ":", number));
       line.epoch = json_integer(json.at("epoch"));
       line.network = json_integer(json.at("network"));
     } catch (const nlohmann::json::exception& error) {
-      fail(path, ":", number, ": damaged: ", error.what());
+      fail(path, ":", number, " is damaged: ", error.what());
     }
     if (own.count(line.network) == 0)
       fail(path, ":", number, ": network ", line.network, " is not in this part's table");

@@ -9,6 +9,7 @@
 #include "common/feature_store/manifest.h"
 #include "common/io/file.h"
 #include "common/io/json_integer.h"
+#include "common/io/json_text.h"
 #include "trainer/report/network_table_reader.h"
 #include "trainer/report/run_checksums.h"
 
@@ -46,11 +47,7 @@ std::vector<std::string> parts_beside(const std::string& item) {
 }
 
 nlohmann::json read_config(const std::string& path) {
-  try {
-    return nlohmann::json::parse(read_text_file(path));
-  } catch (const nlohmann::json::exception& error) {
-    fail("\"", path, "\" is damaged: ", error.what());
-  }
+  return parse_json(read_text_file(path), "\"" + path + "\"");
 }
 
 // What must be equal in all parts.

@@ -8,6 +8,7 @@
 #include "common/feature_store/hex.h"
 #include "common/io/checksum.h"
 #include "common/io/file.h"
+#include "common/io/json_text.h"
 
 namespace last {
 namespace {
@@ -39,7 +40,7 @@ void check_run_tables(const std::string& run) {
   const std::string path = run + "/" + kFile;
   if (!std::filesystem::exists(run + "/networks.csv") || !std::filesystem::exists(path)) return;
   try {
-    auto checksums = nlohmann::json::parse(read_text_file(path));
+    auto checksums = parse_json(read_text_file(path), "\"" + path + "\"");
     const auto own = checksums.at(kFile).get<std::string>();
     checksums.erase(kFile);
     if (own != checksum_of(checksums.dump())) {

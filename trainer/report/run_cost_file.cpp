@@ -7,6 +7,7 @@
 #include "common/io/checksum.h"
 #include "common/io/file.h"
 #include "common/io/json_integer.h"
+#include "common/io/json_text.h"
 
 namespace last {
 namespace {
@@ -16,6 +17,8 @@ std::string checksum_of(const CostRecord& cost) {
       nlohmann::json({cost.sessions, cost.seconds, cost.peak_memory_bytes}).dump();
   return hex(crc32c(text.data(), text.size()));
 }
+
+constexpr char kRemedy[] = "remove it to go on without the cost";
 
 }  // namespace
 
@@ -31,17 +34,17 @@ CostRecord load_cost(const std::string& path) {
   CostRecord cost;
   std::string stored;
   try {
-    const auto file = nlohmann::json::parse(read_text_file(path));
+    const auto file = parse_json(read_text_file(path), "\"" + path + "\"", kRemedy);
     cost = {json_integer(file.at("sessions")), file.at("seconds").get<double>(),
             json_integer(file.at("peak_memory_bytes"))};
     stored = file.at("crc32c").get<std::string>();
   } catch (const nlohmann::json::exception& error) {
-    fail("\"", path, "\" is damaged: ", error.what(), "; remove it to go on without the cost");
+    fail("\"", path, "\" is damaged: ", error.what(), "; ", kRemedy);
   }
   const std::string found = checksum_of(cost);
   if (found != stored) {
     fail("\"", path, "\" is damaged: its CRC-32C is ", stored, ", that of its numbers is ", found,
-         "; remove it to go on without the cost");
+         "; ", kRemedy);
   }
   return cost;
 }

@@ -8,6 +8,7 @@
 #include "common/error.h"
 #include "common/io/file.h"
 #include "common/io/json_integer.h"
+#include "common/io/json_text.h"
 #include "common/last/network_file.h"
 #include "trainer/report/network_table_reader.h"
 #include "trainer/report/run_checksums.h"
@@ -30,7 +31,7 @@ auto checked_json(const std::string& path, const Read& read) {
 }
 
 nlohmann::json read_json(const std::string& path) {
-  return checked_json(path, [&] { return nlohmann::json::parse(read_text_file(path)); });
+  return parse_json(read_text_file(path), "\"" + path + "\"");
 }
 
 std::string name_of(const std::string& path) {
@@ -44,7 +45,8 @@ std::map<int64_t, Curve> read_curves(const std::string& path) {
   size_t begin = 0;
   for (size_t end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) {
     checked_json(path, [&] {
-      const auto line = nlohmann::json::parse(std::string_view(text).substr(begin, end - begin));
+      const auto line =
+          parse_json(std::string_view(text).substr(begin, end - begin), "\"" + path + "\"");
       auto& curve = curves[json_integer(line.at("network"))];
       curve.epochs.push_back(json_integer(line.at("epoch")));
       curve.train_loss.push_back(number_from_json(line.at("train_loss")));

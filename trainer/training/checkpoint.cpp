@@ -9,6 +9,7 @@
 
 #include "common/error.h"
 #include "common/io/json_integer.h"
+#include "common/io/json_text.h"
 #include "common/tensor_file/safetensors.h"
 #include "trainer/training/progress_json.h"
 
@@ -104,7 +105,7 @@ std::optional<RestoredCheckpoint> load_checkpoint(const std::string& path,
   const SafetensorsFile file(path);
   file.require_checksum();
   try {
-    const auto state = nlohmann::json::parse(file.metadata().at("state"));
+    const auto state = parse_json(file.metadata().at("state"), "\"" + path + "\"");
     const auto& states = state.at("banks");
     keep_stored_networks(states, banks, path);
     for (size_t b = 0; b < banks.size(); ++b) restore_bank(file, states[b], banks[b], b);

@@ -2,7 +2,6 @@
 
 #include <cmath>
 #include <filesystem>
-#include <string_view>
 #include <utility>
 
 #include <nlohmann/json.hpp>
@@ -10,6 +9,7 @@
 #include "common/error.h"
 #include "common/io/file.h"
 #include "common/io/json_integer.h"
+#include "common/io/json_text.h"
 #include "trainer/report/summary.h"
 
 namespace last {
@@ -101,20 +101,28 @@ void TensorboardLog::read_metrics() {
   file.read_at(text.data(), text.size(), bytes_read_);
   size_t begin = 0;
   for (size_t end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) {
-    const auto line = nlohmann::json::parse(std::string_view(text).substr(begin, end - begin));
-    const auto found = networks_.find(json_integer(line.at("network")));
-    if (found == networks_.end()) continue;
-    auto& network = found->second;
-    std::vector<std::pair<std::string, double>> values;
-    for (const auto& [key, tag] : kCurves) {
-      if (!line.at(key).is_null()) values.emplace_back(tag, line.at(key).get<double>());
+    try {
+      read_line(std::string_view(text).substr(begin, end - begin));
+    } catch (const nlohmann::json::exception& error) {
+      fail("\"", metrics_, "\" is damaged: ", error.what());
     }
-    if (!line.at("seconds").is_null()) {
-      network.wall_time = start_ + line.at("seconds").get<double>();
-    }
-    network.pending += scalars_record(network.wall_time, json_integer(line.at("epoch")), values);
   }
   bytes_read_ += begin;
+}
+
+void TensorboardLog::read_line(std::string_view text) {
+  const auto line = parse_json(text, "\"" + metrics_ + "\"");
+  const auto found = networks_.find(json_integer(line.at("network")));
+  if (found == networks_.end()) return;
+  auto& network = found->second;
+  std::vector<std::pair<std::string, double>> values;
+  for (const auto& [key, tag] : kCurves) {
+    if (!line.at(key).is_null()) values.emplace_back(tag, line.at(key).get<double>());
+  }
+  if (!line.at("seconds").is_null()) {
+    network.wall_time = start_ + line.at("seconds").get<double>();
+  }
+  network.pending += scalars_record(network.wall_time, json_integer(line.at("epoch")), values);
 }
 
 void TensorboardLog::append_pending() {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "trainer/report/network_table.h"
@@ -39,6 +40,7 @@ class TensorboardLog {
 
   std::string file_of(int64_t network) const;
   void read_metrics();
+  void read_line(std::string_view text);
   void append_pending();
 
   std::string folder_;
