@@ -36,7 +36,12 @@ void MetricsLog::check(const std::string& path, const Position& start) {
 }
 
 MetricsLog::MetricsLog(const std::string& path, const Position& start) : position_(start) {
-  file_ = std::filesystem::exists(path) ? File::open_read_write(path) : File::create(path);
+  if (std::filesystem::exists(path)) {
+    file_ = File::open_read_write(path);
+  } else {
+    file_ = File::create(path);
+    sync_parent_folder(path);  // before a checkpoint, which lies in another one, counts its bytes
+  }
   check_start(file_, start);
   if (::ftruncate(file_.descriptor(), static_cast<off_t>(start.bytes)) != 0) {
     fail_errno(concat("can't cut \"", path, "\""));
