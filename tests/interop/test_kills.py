@@ -134,10 +134,15 @@ def has_checkpoint(run):
     return any((run / "checkpoints").glob("*.safetensors"))
 
 
-def test_killed_training_ends_with_the_same_bits(tiny, tmp_path):
+@pytest.mark.parametrize("options", [[], ["--memory", "1"]], ids=["resident", "streamed"])
+def test_killed_training_ends_with_the_same_bits(tiny, tmp_path, options):
     whole, run = tmp_path / "whole", tmp_path / "killed"
-    seconds = timed(training(tiny, whole, "--ensemble", 2))
-    kill_and_resume(training(tiny, run, "--ensemble", 2), 20 if FULL else 4, seconds, lambda: same_runs(whole, run),
+    subprocess.run(training(tiny, whole, "--ensemble", 2), check=True, capture_output=True)
+    killed = training(tiny, run, "--ensemble", 2, *options)
+    seconds = timed(killed)
+    same_runs(whole, run)
+    shutil.rmtree(run)
+    kill_and_resume(killed, 20 if FULL else 4, seconds, lambda: same_runs(whole, run),
                     lambda: shutil.rmtree(run), lambda: has_checkpoint(run))
 
 
