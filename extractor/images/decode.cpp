@@ -1,5 +1,7 @@
 #include "extractor/images/decode.h"
 
+#include <new>
+
 #include <opencv2/core/utils/logger.hpp>
 #include <opencv2/imgcodecs.hpp>
 
@@ -35,6 +37,7 @@ cv::Mat decode_with_opencv(std::span<const uint8_t> bytes, ImageFormat format) {
   try {
     image = cv::imdecode(file, cv::IMREAD_COLOR | cv::IMREAD_IGNORE_ORIENTATION);
   } catch (const cv::Exception& error) {
+    if (error.code == cv::Error::StsNoMem) throw std::bad_alloc();
     throw BadImage(concat("broken or unsupported ", format_name(format), ": ", error.err));
   }
   if (image.empty() || image.type() != CV_8UC3) {
@@ -44,9 +47,7 @@ cv::Mat decode_with_opencv(std::span<const uint8_t> bytes, ImageFormat format) {
   return image;
 }
 
-}  // namespace
-
-cv::Mat decode_image(std::span<const uint8_t> bytes, uint64_t max_pixels) {
+cv::Mat decode_known(std::span<const uint8_t> bytes, uint64_t max_pixels) {
   const ImageHeader header = read_image_header(bytes);
   switch (header.format) {
     case ImageFormat::kUnknown:
@@ -71,6 +72,17 @@ cv::Mat decode_image(std::span<const uint8_t> bytes, uint64_t max_pixels) {
         return decode_with_opencv(padded, header.format);
       }
       return decode_with_opencv(bytes, header.format);
+  }
+}
+
+}  // namespace
+
+cv::Mat decode_image(std::span<const uint8_t> bytes, uint64_t max_pixels) {
+  try {
+    return decode_known(bytes, max_pixels);
+  } catch (const cv::Exception& error) {
+    if (error.code == cv::Error::StsNoMem) throw std::bad_alloc();
+    throw;
   }
 }
 

@@ -2,8 +2,10 @@
 
 #include <csetjmp>
 #include <cstdio>
+#include <new>
 #include <string>
 
+#include <jerror.h>
 #include <jpeglib.h>
 
 #include "extractor/images/bad_image.h"
@@ -16,7 +18,7 @@ namespace {
 // could keep the decoder busy for hours. Encoders write a dozen scans.
 constexpr int kMaxScans = 100;
 
-enum class Outcome { kDone, kTruncated, kBroken };
+enum class Outcome { kDone, kTruncated, kBroken, kNoMemory };
 
 struct ErrorManager {
   jpeg_error_mgr base;  // first: libjpeg hands back a pointer to it
@@ -75,7 +77,7 @@ class Decoder {
   Decoder& operator=(const Decoder&) = delete;
 
   Outcome read_header() {
-    if (setjmp(errors_.jump) != 0) return Outcome::kBroken;
+    if (setjmp(errors_.jump) != 0) return failure();
     jpeg_create_decompress(&info_);
     info_.src = &source_;
     info_.progress = &progress_;
@@ -86,7 +88,7 @@ class Decoder {
 
   // Rows of output_components() bytes per pixel.
   Outcome read_rows(uint8_t* pixels, size_t row_bytes) {
-    if (setjmp(errors_.jump) != 0) return Outcome::kBroken;
+    if (setjmp(errors_.jump) != 0) return failure();
     info_.out_color_space = info_.num_components == 1   ? JCS_GRAYSCALE
                             : info_.num_components == 3 ? JCS_RGB
                                                         : JCS_CMYK;
@@ -104,6 +106,11 @@ class Decoder {
   const char* message() const { return errors_.message; }
 
  private:
+  // A lack of memory says nothing about the image.
+  Outcome failure() const {
+    return errors_.base.msg_code == JERR_OUT_OF_MEMORY ? Outcome::kNoMemory : Outcome::kBroken;
+  }
+
   jpeg_decompress_struct info_ = {};
   ErrorManager errors_ = {};
   jpeg_source_mgr source_ = {};
@@ -111,6 +118,7 @@ class Decoder {
 };
 
 void check(Outcome outcome, const Decoder& decoder) {
+  if (outcome == Outcome::kNoMemory) throw std::bad_alloc();
   if (outcome == Outcome::kTruncated) {
     throw BadImage("the JPEG is truncated: its data end before the last row");
   }

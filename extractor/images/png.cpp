@@ -1,6 +1,7 @@
 #include "extractor/images/png.h"
 
 #include <csetjmp>
+#include <cstdlib>
 #include <cstring>
 #include <new>
 #include <png.h>
@@ -18,7 +19,8 @@ namespace {
 class Decoder {
  public:
   explicit Decoder(std::span<const uint8_t> bytes) : bytes_(bytes) {
-    png_ = png_create_read_struct(PNG_LIBPNG_VER_STRING, this, on_error, on_warning);
+    png_ = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, this, on_error, on_warning, this,
+                                    allocate, release);
     if (png_ != nullptr) info_ = png_create_info_struct(png_);
     if (info_ == nullptr) throw std::bad_alloc();
   }
@@ -60,6 +62,8 @@ class Decoder {
   uint64_t width() const { return png_get_image_width(png_, info_); }
   uint64_t height() const { return png_get_image_height(png_, info_); }
   const char* message() const { return message_; }
+  // What went wrong may say nothing about the image.
+  bool lacked_memory() const { return lacked_memory_; }
 
  private:
   bool is_complete() const {
@@ -74,6 +78,13 @@ class Decoder {
     std::longjmp(self->jump_, 1);
   }
   static void on_warning(png_structp, png_const_charp) {}
+  // libpng passes on zlib's requests as well.
+  static png_voidp allocate(png_structp png, png_alloc_size_t size) {
+    void* memory = std::malloc(size);
+    if (memory == nullptr) static_cast<Decoder*>(png_get_mem_ptr(png))->lacked_memory_ = true;
+    return memory;
+  }
+  static void release(png_structp, png_voidp memory) { std::free(memory); }
   static void on_header(png_structp png, png_infop) {
     auto* self = static_cast<Decoder*>(png_get_progressive_ptr(png));
     self->has_header_ = true;
@@ -91,6 +102,7 @@ class Decoder {
   png_infop info_ = nullptr;
   std::jmp_buf jump_;
   char message_[200] = "it is truncated";
+  bool lacked_memory_ = false;
   bool has_header_ = false;
   size_t unread_ = 0;  // bytes behind the header
   uint8_t* pixels_ = nullptr;
@@ -98,6 +110,7 @@ class Decoder {
 };
 
 void check(bool done, const Decoder& decoder) {
+  if (!done && decoder.lacked_memory()) throw std::bad_alloc();
   if (!done) throw BadImage(concat("broken PNG: ", decoder.message()));
 }
 

@@ -1,9 +1,14 @@
 #include "extractor/images/decode.h"
 
+#include <cstdlib>
 #include <fstream>
+#include <new>
 #include <string>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <gtest/gtest.h>
+#include <opencv2/imgcodecs.hpp>
 
 #include "extractor/images/bad_image.h"
 #include "extractor/images/image_file.h"
@@ -79,6 +84,65 @@ TEST(Decode, ReasonsNameTheTrouble) {
   EXPECT_PRED2(contains, reason_of({'G', 'I', 'F', '8', '9', 'a'}), "GIF isn't supported");
   EXPECT_THROW(read_image_file(kFolder + "absent.jpg"), BadImage);
   EXPECT_THROW(read_image_file(kFolder), BadImage);
+}
+
+// Ends the process: 0 where decoding ends in bad_alloc while there are only `megabytes` more than
+// the process has.
+[[noreturn]] void decode_with_memory(const std::vector<uint8_t>& bytes, rlim_t megabytes) {
+  std::ifstream statm("/proc/self/statm");
+  rlim_t pages = 0;
+  statm >> pages;
+  const rlim_t most = pages * static_cast<rlim_t>(sysconf(_SC_PAGESIZE)) + (megabytes << 20);
+  const rlimit limit{most, most};
+  if (setrlimit(RLIMIT_AS, &limit) != 0) std::_Exit(1);
+  try {
+    decode_image(bytes, uint64_t{1} << 40);
+  } catch (const std::bad_alloc&) {
+    std::_Exit(0);
+  } catch (const BadImage&) {
+    std::_Exit(2);
+  }
+  std::_Exit(3);
+}
+
+std::vector<uint8_t> encoded(const cv::Mat& image, const char* ending,
+                             const std::vector<int>& options = {}) {
+  std::vector<uint8_t> bytes;
+  cv::imencode(ending, image, bytes, options);
+  return bytes;
+}
+
+// A PNG whose header says that it is as wide as that.
+std::vector<uint8_t> png_of_width(uint32_t width) {
+  std::vector<uint8_t> bytes = encoded(cv::Mat::zeros(1, 1, CV_8UC3), ".png");
+  for (size_t i = 0; i < 4; ++i) bytes.at(16 + i) = static_cast<uint8_t>(width >> (24 - 8 * i));
+  uint32_t crc = ~0U;
+  for (size_t i = 12; i < 29; ++i) {  // type and content of the chunk
+    crc ^= bytes.at(i);
+    for (int bit = 0; bit < 8; ++bit) crc = crc >> 1 ^ ((crc & 1) != 0 ? 0xedb88320U : 0U);
+  }
+  for (size_t i = 0; i < 4; ++i) bytes.at(29 + i) = static_cast<uint8_t>(~crc >> (24 - 8 * i));
+  return bytes;
+}
+
+// It would end in the store as an image that can't be used.
+TEST(Decode, LackOfMemoryIsNoBadImage) {
+  if (std::getenv("ASAN_OPTIONS") != nullptr || std::getenv("TSAN_OPTIONS") != nullptr) {
+    GTEST_SKIP() << "sanitizers end the process instead";
+  }
+  const cv::Mat square = cv::Mat::zeros(6000, 6000, CV_8UC3);
+  const auto progressive = encoded(square, ".jpg", {cv::IMWRITE_JPEG_PROGRESSIVE, 1});
+  const auto bmp = encoded(square, ".bmp");
+  const auto png = png_of_width(50'000'000);
+  const auto expect_exit = [](const std::vector<uint8_t>& bytes, rlim_t megabytes) {
+    ASSERT_FALSE(bytes.empty());
+    EXPECT_EXIT(decode_with_memory(bytes, megabytes), testing::ExitedWithCode(0), "");
+  };
+  expect_exit(progressive, 20);   // nothing for the pixels (108 MB),
+  expect_exit(progressive, 150);  // nothing for libjpeg's coefficients (216 MB)
+  expect_exit(png, 20);
+  expect_exit(png, 200);  // nothing for libpng's row (150 MB)
+  expect_exit(bmp, 20);
 }
 
 TEST(ImageHeader, KnowsSizesWithoutDecoding) {
