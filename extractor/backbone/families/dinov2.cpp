@@ -1,26 +1,37 @@
 #include "extractor/backbone/families/dinov2.h"
 
+#include <algorithm>
 #include <cctype>
 
 namespace last {
 namespace {
 
+// Where "i.rest" begins in blocks.{chunk}.{i}.rest; npos if the name isn't one of a chunk.
+size_t index_in_chunk(const std::string& name) {
+  const size_t chunk = name.find('.') + 1;
+  const size_t index = name.find('.', chunk) + 1;
+  const bool chunked = name.starts_with("blocks.") && index != 0 && index < name.size() &&
+                       std::isdigit(static_cast<unsigned char>(name[index])) != 0;
+  return chunked ? index : std::string::npos;
+}
+
 bool applies(const StateDict& tensors) {
   if (tensors.count("register_tokens") != 0) return true;
   // MAE has a mask token too, [1, 1, D of the decoder]
   const auto mask = tensors.find("mask_token");
-  return mask != tensors.end() && mask->second.dim() == 2;
+  if (mask != tensors.end() && mask->second.dim() == 2) return true;
+  return std::ranges::any_of(tensors, [](const auto& entry) {
+    return index_in_chunk(entry.first) != std::string::npos ||
+           entry.first.find(".mlp.w12.") != std::string::npos;
+  });
 }
 
 // blocks.{chunk}.{i}.rest -> blocks.{i}.rest
 StateDict without_chunks(const StateDict& tensors) {
   StateDict result;
   for (const auto& [name, entry] : tensors) {
-    const size_t chunk = name.find('.') + 1;
-    const size_t index = name.find('.', chunk) + 1;
-    const bool chunked = name.starts_with("blocks.") && index != 0 && index < name.size() &&
-                         std::isdigit(static_cast<unsigned char>(name[index])) != 0;
-    result[chunked ? "blocks." + name.substr(index) : name] = entry;
+    const size_t index = index_in_chunk(name);
+    result[index != std::string::npos ? "blocks." + name.substr(index) : name] = entry;
   }
   return result;
 }

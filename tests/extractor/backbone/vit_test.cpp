@@ -22,8 +22,10 @@ namespace {
 
 const c10::Device kCpu(c10::kCPU);
 
+// A file's name, or what stands before .safetensors.
 std::string reference(const std::string& name) {
-  return concat(LAST_SOURCE_DIR, "/tests/extractor/backbone/reference/", name, ".safetensors");
+  return concat(LAST_SOURCE_DIR, "/tests/extractor/backbone/reference/", name,
+                name.find('.') == std::string::npos ? ".safetensors" : "");
 }
 
 Backbone load(const std::string& name, int64_t height, int64_t width) {
@@ -49,26 +51,29 @@ double largest_channel_difference(const at::Tensor& found, const at::Tensor& exp
 
 const std::vector<int64_t> kAllLayers{0, 1, 2};
 
+// What a file can't tell is said.
 struct Case {
-  std::string model;
-  std::string extension = "safetensors";
+  std::string file;
   int64_t heads = 2;  // 0: the file tells
   std::string activation = "auto";
+  std::string model = "auto";
 };
 
-std::string name_of(const testing::TestParamInfo<Case>& test) { return test.param.model; }
+std::string stem(const Case& test) { return test.file.substr(0, test.file.find('.')); }
+
+std::string name_of(const testing::TestParamInfo<Case>& test) { return stem(test.param); }
 
 class VitMaps : public testing::TestWithParam<Case> {};
 
 // As the library that the family comes from computed them, at the size of the model and at another.
 TEST_P(VitMaps, EqualTheLibrary) {
-  const Case& model = GetParam();
-  const SafetensorsFile expected(reference(model.model + "_maps"));
+  const Case& test = GetParam();
+  const SafetensorsFile expected(reference(stem(test) + "_maps"));
   BackboneOptions options;
-  options.weights = concat(LAST_SOURCE_DIR, "/tests/extractor/backbone/reference/", model.model,
-                           ".", model.extension);
-  options.heads = model.heads;
-  options.activation = model.activation;
+  options.weights = reference(test.file);
+  options.heads = test.heads;
+  options.activation = test.activation;
+  options.model = test.model;
   for (const std::string prefix : {"", "resized_"}) {
     const at::Tensor images = expected.tensor(prefix + "images");
     const at::Tensor maps = expected.tensor(prefix + "maps");
@@ -89,16 +94,23 @@ TEST_P(VitMaps, EqualTheLibrary) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(, VitMaps,
-                         testing::Values(Case{"registers"}, Case{"distilled"}, Case{"dinov2_giant"},
-                                         Case{"eva02_clip"}, Case{"dinov3", "safetensors", 0},
-                                         Case{"google", "npz", 0}, Case{"big_vision", "npz", 0},
-                                         Case{"open_clip", "safetensors", 2, "gelu"},
-                                         Case{"torchvision"}, Case{"transformers_vit"},
-                                         Case{"transformers_dinov2"},
-                                         Case{"transformers_clip", "safetensors", 2, "quick-gelu"},
-                                         Case{"transformers_siglip"}, Case{"transformers_dinov3"}),
-                         name_of);
+INSTANTIATE_TEST_SUITE_P(
+    , VitMaps,
+    testing::Values(Case{"timm"}, Case{"registers"}, Case{"distilled"}, Case{"deit3"}, Case{"dino"},
+                    Case{"mae"}, Case{"siglip"},
+                    Case{"siglip_tanh", 2, "auto", "vit_base_patch32_siglip_256"}, Case{"dinov2"},
+                    Case{"dinov2_registers"}, Case{"dinov2_giant"}, Case{"openai_clip"},
+                    Case{"open_clip", 2, "gelu"}, Case{"open_clip_timm"}, Case{"eva01"},
+                    Case{"eva02_small"}, Case{"eva02_base"}, Case{"eva02_clip"},
+                    Case{"eva02_enormous", 2, "auto", "eva02_enormous_patch14_clip_224"},
+                    Case{"dinov3", 0}, Case{"dinov3_timm"}, Case{"google.npz", 0},
+                    Case{"google_opt_target.npz", 0}, Case{"big_vision.npz", 0},
+                    Case{"torchvision"}, Case{"transformers_vit"}, Case{"transformers_deit"},
+                    Case{"transformers_mae"}, Case{"transformers_dinov2"},
+                    Case{"transformers_dinov2_plain"}, Case{"transformers_dinov2_giant"},
+                    Case{"transformers_clip", 2, "quick-gelu"}, Case{"transformers_siglip"},
+                    Case{"transformers_dinov3"}, Case{"transformers_dinov3_gated"}),
+    name_of);
 
 TEST(Vit, LayersAreChosenAndConverted) {
   const Backbone backbone = load("registers", 24, 24);
