@@ -1,5 +1,7 @@
 // A training step (forward and backward) of a bank beside plain torch. Counters, per image and
-// network: core_ms of the fused engine, plain_ms of the faster of two plain forms, and their ratio.
+// network: core_ms of the fused engine, plain_ms of the faster of two plain forms over the whole
+// batch, and their ratio; tiled_ms, the same form on tiles of two images per thread. bf16 products
+// are measured where the processor has a unit for them.
 //   bench_bank [--benchmark_filter=ViT-B]
 
 #include <cstdint>
@@ -7,6 +9,7 @@
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include <ATen/Parallel.h>
 #include <benchmark/benchmark.h>
@@ -37,17 +40,25 @@ RandomBank make_bank(int64_t dim, int64_t rank, int64_t heads, int64_t networks)
   return make_random_bank(shape, 1);
 }
 
-// Seconds of a step in plain torch; measured once per shape.
-double plain_seconds(int64_t dim, int64_t rank, int64_t heads) {
-  static std::map<std::string, double> known;
+// Seconds of a step in plain torch: the faster of its attentions.
+struct PlainTime {
+  double whole_batch = 1e300, tiled = 1e300;
+};
+
+// Measured once per shape.
+PlainTime plain_time(int64_t dim, int64_t rank, int64_t heads) {
+  static std::map<std::string, PlainTime> known;
   const std::string key =
       std::to_string(dim) + "/" + std::to_string(rank) + "/" + std::to_string(heads);
   if (const auto found = known.find(key); found != known.end()) return found->second;
   at::set_num_threads(threads());
   const RandomBank bank = make_bank(dim, rank, heads, 1);
-  double best = 1e300;
+  PlainTime best;
   for (const auto attention : {PlainAttention::kSoftmax, PlainAttention::kFused}) {
-    best = std::min(best, best_seconds(3, [&] { plain_step(bank, attention); }));
+    best.whole_batch =
+        std::min(best.whole_batch, best_seconds(3, [&] { plain_step(bank, attention); }));
+    best.tiled = std::min(best.tiled,
+                          best_seconds(3, [&] { plain_tiled_step(bank, attention, threads()); }));
   }
   return known[key] = best;
 }
@@ -56,7 +67,7 @@ double plain_seconds(int64_t dim, int64_t rank, int64_t heads) {
 void step(benchmark::State& state) {
   constexpr int64_t kRank = 16;
   const int64_t dim = state.range(0), heads = state.range(1), networks = state.range(2);
-  const double plain = plain_seconds(dim, kRank, heads);
+  const PlainTime plain = plain_time(dim, kRank, heads);
   const RandomBank bank = make_bank(dim, kRank, heads, networks);
   const auto engine = make_fused_engine(
       bank.config, threads(),
@@ -70,15 +81,18 @@ void step(benchmark::State& state) {
   }
   const double to_core_ms = 1e3 * threads() / kBatch;
   state.counters["core_ms"] = best / static_cast<double>(networks) * to_core_ms;
-  state.counters["plain_ms"] = plain * to_core_ms;
-  state.counters["ratio"] = plain * static_cast<double>(networks) / best;
+  state.counters["plain_ms"] = plain.whole_batch * to_core_ms;
+  state.counters["tiled_ms"] = plain.tiled * to_core_ms;
+  state.counters["ratio"] = plain.whole_batch * static_cast<double>(networks) / best;
 }
 
 void add(const char* name, int64_t dim) {
+  std::vector<int64_t> precisions = {0};
+  if (fused_bf16_instruction_set() != fused_instruction_set()) precisions.push_back(1);
   for (const int64_t heads : {1, 2, 4}) {
     for (const int64_t networks : {1, 16}) {
       benchmark::RegisterBenchmark(name, step)
-          ->ArgsProduct({{dim}, {heads}, {networks}, {0, 1}})
+          ->ArgsProduct({{dim}, {heads}, {networks}, precisions})
           ->ArgNames({"D", "h", "K", "bf16"})
           ->Unit(benchmark::kMillisecond)
           ->UseRealTime();

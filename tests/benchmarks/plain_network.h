@@ -11,4 +11,8 @@ enum class PlainAttention { kSoftmax, kFused };
 // scaled_dot_product_attention. Returns the loss.
 double plain_step(const RandomBank& bank, PlainAttention attention);
 
+// The same on tiles of two images, a tile to a thread, whose gradients are added up: its
+// activations stay nearer to the caches.
+double plain_tiled_step(const RandomBank& bank, PlainAttention attention, int threads);
+
 }  // namespace last

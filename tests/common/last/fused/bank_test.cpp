@@ -6,6 +6,7 @@
 
 #include "common/error.h"
 #include "common/last/fused/engine.h"
+#include "common/last/fused/kernels.h"
 #include "tests/common/last/fused/random_bank.h"
 
 namespace last {
@@ -38,6 +39,9 @@ void expect_same_bits(const Parameters& a, const Parameters& b) {
 // With the best instruction set for products in fp32, or in bf16.
 class FusedBank : public testing::TestWithParam<bool> {
  protected:
+  void SetUp() override {
+    if (GetParam() && fused::bf16_kernels() == nullptr) GTEST_SKIP() << "no unit for bf16 products";
+  }
   static RandomBank make_bank(uint64_t seed) {
     // Heads wide enough for the tiles of bf16.
     return make_random_bank(GetParam() ? sixteen_networks(12, 1) : sixteen_networks(), seed);
@@ -97,6 +101,7 @@ TEST_P(FusedBank, SecondStepStartsAfresh) {
 }
 
 TEST(FusedBf16, PredictionsAreThoseOfFp32) {
+  if (fused::bf16_kernels() == nullptr) GTEST_SKIP() << "no unit for bf16 products";
   const RandomBank bank = make_random_bank(sixteen_networks(12, 1), 7);
   const auto exact =
       make_fused_engine(bank.config, 2)->logits(bank.features, bank.active, bank.parameters);

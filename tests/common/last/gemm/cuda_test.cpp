@@ -6,7 +6,7 @@
 #include "common/cli/device.h"
 #include "common/error.h"
 #include "common/last/gemm/engine.h"
-#include "tests/common/last/gemm/bank_case.h"
+#include "tests/common/last/bank_case.h"
 
 namespace last {
 namespace {

@@ -3,24 +3,10 @@
 #include <gtest/gtest.h>
 
 #include "common/error.h"
-#include "tests/common/last/gemm/bank_case.h"
+#include "tests/common/last/bank_case.h"
 
 namespace last {
 namespace {
-
-class GemmEngineTest : public testing::TestWithParam<BankCase> {};
-
-// Against the equations in fp64: what the reformulation costs in digits is seen, not hidden by the
-// reference's own rounding.
-TEST_P(GemmEngineTest, EqualsTheReference) {
-  const BankCase& bank = GetParam();
-  const auto engine = make_gemm_engine(bank.config(), c10::kCPU);
-  const auto step = run(*engine, bank, bank.all_active(), bank.parameters());
-  expect_close(step, run_reference(bank, bank.all_active()), 1e-5);
-}
-
-INSTANTIATE_TEST_SUITE_P(Options, GemmEngineTest, testing::ValuesIn(bank_cases()),
-                         [](const auto& tested) { return tested.param.name; });
 
 TEST(GemmEngine, FusedAttentionGivesTheSame) {
   for (const BankCase& bank : bank_cases()) {

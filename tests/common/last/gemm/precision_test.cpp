@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "common/last/gemm/engine.h"
-#include "tests/common/last/gemm/bank_case.h"
+#include "tests/common/last/bank_case.h"
 
 namespace last {
 namespace {

@@ -27,6 +27,7 @@ struct BankCase {
   at::ScalarType feature_type = at::kHalf;
   int64_t stored_gap = 1;  // layers 0, stored_gap, .. are stored
   bool unlabelled_rows = true;
+  double score_scale = 1;  // of the weights of Q and K; scores grow with its square
 
   BankConfig config() const;
   at::Tensor features() const;    // [B, layers, n, D]
@@ -40,6 +41,9 @@ inline void PrintTo(const BankCase& bank, std::ostream* out) { *out << bank.name
 
 // Every option of the method, and some shapes.
 std::vector<BankCase> bank_cases();
+
+// All options drawn at random, with a small batch, rank and channels up to 64 and 150.
+BankCase draw_bank_case(uint64_t seed);
 
 // max|a - b| / max|b|, in fp64 on the CPU; max|a| where b is all zeros.
 double relative_difference(const at::Tensor& a, const at::Tensor& b);

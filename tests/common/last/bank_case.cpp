@@ -1,6 +1,9 @@
-#include "tests/common/last/gemm/bank_case.h"
+#include "tests/common/last/bank_case.h"
 
+#include <algorithm>
+#include <array>
 #include <cmath>
+#include <random>
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/core/Generator.h>
@@ -85,6 +88,7 @@ Parameters BankCase::parameters() const {
   fill(p.norm_weight, 1, 0.2);
   fill(p.norm_bias, 0, 0.2);
   fill(p.qkv_weight, 0, bound);
+  if (score_scale != 1) p.qkv_weight.narrow(3, 0, 2 * network.rank).mul_(score_scale);
   fill(p.qkv_bias, 0, 0.3);
   fill(p.up_weight, 0, 0.5);
   fill(p.up_bias, 0, 0.3);
@@ -191,6 +195,44 @@ std::vector<BankCase> bank_cases() {
              c.network.biases = true;
            }),
   };
+}
+
+BankCase draw_bank_case(uint64_t seed) {
+  std::mt19937_64 random(seed);  // gives the same numbers everywhere
+  const auto below = [&](int64_t limit) {
+    return static_cast<int64_t>(random() % static_cast<uint64_t>(limit));
+  };
+  const auto one_of = [&](const auto& values) {
+    return values[static_cast<size_t>(below(static_cast<int64_t>(values.size())))];
+  };
+  BankCase c;
+  c.name = "Draw" + std::to_string(seed);
+  c.dim = 8 + below(143);
+  c.grid = 2 + below(7);
+  c.prefix_tokens = below(5);
+  c.images = 1 + below(4);
+  c.feature_type = one_of(std::array{at::kHalf, at::kBFloat16, at::kFloat});
+  c.unlabelled_rows = below(2) == 0;
+  c.classes.clear();
+  c.smoothing.clear();
+  for (int64_t k = below(3); k >= 0; --k) {
+    c.classes.push_back(2 + below(70));
+    c.smoothing.push_back(0.1 * static_cast<double>(below(3)));
+  }
+  NetworkConfig& n = c.network;
+  const int64_t largest = std::min<int64_t>(64, c.dim);
+  const int64_t head_dim = 1 + below(largest);
+  n.heads = 1 + below(largest / head_dim);
+  n.rank = n.heads * head_dim;
+  n.gap = one_of(std::array{1, 2, 4});
+  n.modules = 1 + below(2);
+  n.variant = one_of(std::array{Variant::kB, Variant::kC, Variant::kD});
+  n.bias_correction = below(3) > 0;
+  n.biases = below(2) == 0;
+  n.pool = one_of(std::array{Pool::kMeanPatch, Pool::kCls, Pool::kMeanAll});
+  if (n.pool == Pool::kCls) c.prefix_tokens += 1;
+  n.norm = one_of(std::array{FinalNorm::kFrozen, FinalNorm::kTrainable, FinalNorm::kNone});
+  return c;
 }
 
 double relative_difference(const at::Tensor& a, const at::Tensor& b) {
