@@ -5,8 +5,9 @@
 
 Chooses from networks.csv by the rule of `trainer run --help` (highest mean validation accuracy over the seeds, then
 lowest mean validation loss, then fewer parameters, then the lower network), counts right answers in predictions.TARGET.csv and
-ensemble_predictions.TARGET.csv, and compares with networks.csv, ensembles.csv and summary.txt. Needs pandas; shares
-no code with the trainer. Exit status 1 if any number differs.
+ensemble_predictions.TARGET.csv, and compares with networks.csv, ensembles.csv and summary.txt. Looks which networks
+best.TARGET.safetensors (lowest seed of the best setting of all methods) and ensemble.TARGET.safetensors hold. Needs
+pandas; shares no code with the trainer. Exit status 1 if anything differs.
 """
 
 import json
@@ -41,14 +42,29 @@ def accuracy(predictions):
     return 100 * float((labelled.label == labelled.prediction).mean()) if len(labelled) else math.nan
 
 
+def rank(group):
+    """Of a setting's networks; the lowest is chosen, within a method as between methods."""
+    return (-round(group.val_accuracy.mean(), 9), group.val_loss.mean(), group.parameters.min(), group.network.min())
+
+
 def choose(searched, settings):
     """(networks of the best setting, settings compared) of one target and method; (None, n) where nothing decides."""
     compared = [g for _, g in searched.groupby(settings, dropna=False, sort=False) if g.status.isin(["ok", "stopped"]).all()]
     whole = [g for g in compared if (g.status == "ok").all()]
     if len(whole) > 1 and any(g.val_accuracy.isna().any() for g in whole):
         return None, len(compared)
-    whole.sort(key=lambda g: (-round(g.val_accuracy.mean(), 9), g.val_loss.mean(), g.parameters.min(), g.network.min()))
+    whole.sort(key=rank)
     return (whole[0] if whole else None), len(compared)
+
+
+def networks_in(path):
+    """Numbers of the networks in a file of the trainer's; [] where there is no such file."""
+    if not path.exists():
+        return []
+    with open(path, "rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    about = json.loads(header["__metadata__"]["last"])
+    return [member["training"]["network"] for member in about.get("networks", [about])]
 
 
 def spread(values):
@@ -85,15 +101,18 @@ def check_run(run, check):
             row = own[own.network == network].iloc[0]
             data = lines.data.iloc[0]
             check.equal(f"{target}: network {network} on {data}", row[f"{data}_accuracy"], accuracy(lines))
+        winners, settings_compared = [], 0  # of each method: the searched networks, the final ones
         for method in ("linear", "last"):
             trained = own[own.method == method]
             chosen, count = choose(trained[trained.stage == "search"], settings)
+            settings_compared += count
             if chosen is None:
                 continue
             final = chosen
             if options["retrain"] != "none":
                 same = trained[trained.stage == "retrain"].merge(chosen[settings].drop_duplicates(), on=settings)
                 final = same[same.seed.isin(options["retrain_seeds"]) & (same.status == "ok")]
+            winners.append((chosen, final))
             predicted = chosen if (said.data == "val").all() else final
             missing = set(predicted.network) - set(said.network)
             check.equal(f"{target}, {method}: chosen networks without predictions", sorted(missing), [])
@@ -107,10 +126,18 @@ def check_run(run, check):
                 check.equal(f"{target}, {method}: {name}", shown[0][name], value)
             print(f"{target}, {method}: {basis}; networks {', '.join(map(str, sorted(final.network)))}; "
                   f"val {expected['val %']}, test {expected['test %']}")
+        best = []
+        if winners and (settings_compared == 1 or winners[0][0].val_accuracy.notna().all()):
+            final = min(winners, key=lambda winner: rank(winner[0]))[1]
+            best = [int(final.sort_values("seed").network.iloc[0])] if len(final) else []
+        check.equal(f"best.{target}.safetensors: networks", networks_in(run / f"best.{target}.safetensors"), best)
         if (run / f"ensemble_predictions.{target}.csv").exists():
             lines = read(run / f"ensemble_predictions.{target}.csv", dtype={"label": str, "prediction": str})
             ensembles = pandas.read_csv(run / "ensembles.csv", dtype={"target": str}).query("target == @target")
             final = ensembles[ensembles.stage == ("retrain" if "retrain" in set(ensembles.stage) else "search")]
+            members = [int(member) for member in str(final.members.iloc[0]).split(";")]
+            held = networks_in(run / f"ensemble.{target}.safetensors")
+            check.equal(f"ensemble.{target}.safetensors: networks", held, members)
             data = lines.data.iloc[0]
             row = (ensembles[ensembles.stage == "search"] if data == "val" else final).iloc[0]
             check.equal(f"{target}: ensemble on {data}", row[f"{data}_accuracy"], accuracy(lines))

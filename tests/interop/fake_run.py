@@ -1,7 +1,8 @@
 """Makes run directories as `trainer run` leaves them, of any size and without training:
 
     python fake_run.py DIR [--networks 36] [--classes 10] [--targets 1] [--epochs 30] [--seeds 1]
-        [--retrain] [--no-linear] [--no-val] [--indices] [--hostile] [--ensembles] [--images 2000]
+        [--retrain] [--no-linear] [--no-val] [--indices] [--hostile] [--ensembles] [--ties]
+        [--images 2000]
 
 For tests of the report, and for looking at it.
 """
@@ -95,7 +96,8 @@ def make_row(rng, index, setting, seed, target, options, stage="search"):
                 epochs=options.epochs, parameters=38016 * setting.get("rank", 1) + 10 * DIM,
                 parameters_without_head=38016 * setting.get("rank", 1),
                 train_data="train+val" if retrained else "train", train_loss=2.2 - quality / 50,
-                val_accuracy="" if retrained or options.no_val else round(quality, 3),
+                val_accuracy="" if retrained or options.no_val else
+                round(quality / 5) * 5.0 if options.ties else round(quality, 3),
                 test_accuracy=round(quality - 0.7 + rng.normal(0, 0.3), 3) if has_test else "",
                 seconds=4.1 + rng.uniform(0, 2), status="ok",
                 val_loss="" if retrained or options.no_val else round(2.4 - quality / 50, 6),
@@ -137,7 +139,8 @@ def write_csv(path, rows):
 
 
 def choose(rows, method, target):
-    """The trainer's rule: highest mean over seeds; a setting that lost a seed is no candidate."""
+    """The trainer's rule: highest mean over seeds, then lowest mean loss, then fewer parameters, then the first; a
+    setting that lost a seed is no candidate."""
     groups = {}
     for row in rows:
         if row["method"] == method and row["target"] == target:
@@ -145,7 +148,11 @@ def choose(rows, method, target):
             groups.setdefault(key, []).append(row)
     groups = [g for g in groups.values() if all(r["status"] == "ok" for r in g)]
     measured = [g for g in groups if g[0]["val_accuracy"] != ""]
-    return max(measured, key=lambda g: sum(r["val_accuracy"] for r in g) / len(g), default=None)
+
+    def mean(group, name):
+        return sum(row[name] for row in group) / len(group)
+
+    return min(measured, key=lambda g: (-mean(g, "val_accuracy"), mean(g, "val_loss"), g[0]["parameters"]), default=None)
 
 
 def make_run(folder, **values):
@@ -225,7 +232,7 @@ def parse(arguments=None):
     for name, default in (("networks", 36), ("classes", 10), ("targets", 1), ("epochs", 30),
                           ("seeds", 1), ("images", 2000)):
         parser.add_argument(f"--{name}", type=int, default=default)
-    for name in ("retrain", "no-linear", "no-val", "indices", "hostile", "ensembles"):
+    for name in ("retrain", "no-linear", "no-val", "indices", "hostile", "ensembles", "ties"):
         parser.add_argument(f"--{name}", action="store_true")
     return parser.parse_args(arguments)
 

@@ -8,7 +8,7 @@ import pandas
 import pytest
 
 from paths import ROOT, tool
-from trainer_runs import train
+from trainer_runs import description, train
 
 GRID = ["--method", "last,linear", "--learning-rate", "3e-3,1e-2,3e-2", "--seed", "0,1", "--epochs", "4"]
 
@@ -32,7 +32,7 @@ def test_the_table_is_what_the_predictions_give(run):
     # Per target two seeds each of two methods and the ensemble; four cells of three lines, their number.
     lines = check(run).stdout.splitlines()
     assert len(lines) == 7 and lines[-1].endswith("numbers and choices compared, 0 differ")
-    assert int(lines[-1].split()[0]) >= 2 * (5 + 2 * 6 + 2)
+    assert int(lines[-1].split()[0]) >= 2 * (5 + 2 * 6 + 2 + 2)
     predictions = pandas.read_csv(run / "predictions.corner.csv")
     networks = pandas.read_csv(run / "networks.csv").set_index("network")
     assert predictions.network.dtype.kind == "i" and predictions.network.nunique() == 4
@@ -73,6 +73,31 @@ def test_the_report_shows_the_same_table(run):
     assert (retrained.groupby(settings, dropna=False).seed.nunique() > 2).any()  # there are such networks
     chosen = result.stdout.split("Chosen settings:\n")[1].split("\n\n")[0].splitlines()
     assert sorted(chosen) == sorted((run / "summary.txt").read_text().splitlines()[1:])
+
+
+@pytest.mark.parametrize("name", ["best", "ensemble"])
+def test_files_of_other_networks_are_named(run, tmp_path, name):
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy, ignore=shutil.ignore_patterns("networks", "checkpoints", "tensorboard"))
+    shutil.copyfile(run / "networks/0.safetensors", copy / f"{name}.corner.safetensors")  # of the search
+    message = check(copy, status=1).stderr
+    assert f"{name}.corner.safetensors: networks: [0] in the run" in message and len(message.splitlines()) == 1
+
+
+def test_ties_are_decided_by_the_loss(run, tmp_path):
+    table = pandas.read_csv(run / "networks.csv")
+    settings = list(table.columns[2:table.columns.get_loc("seed")])
+    held = description(run / "best.corner.safetensors")["training"]["network"]
+    chosen = (table[settings].fillna("") == table[settings].fillna("").loc[held]).all(axis=1)
+    searched = table.stage == "search"
+    for loss, right in ((0.5, True), (2.0, False)):
+        copy = tmp_path / str(loss)
+        shutil.copytree(run, copy, ignore=shutil.ignore_patterns("networks", "checkpoints", "tensorboard"))
+        changed = table.copy()
+        changed.loc[searched, ["val_accuracy", "val_loss"]] = [50.0, 1.0]
+        changed.loc[searched & chosen, "val_loss"] = loss
+        changed.to_csv(copy / "networks.csv", index=False)
+        assert ("best.corner" not in check(copy, status=1).stderr) == right
 
 
 @pytest.mark.parametrize("name, change, message", [

@@ -71,7 +71,7 @@ def test_networks_are_those_of_the_table(run, page):
     names = [t["name"] for t in page.data["runs"][0]["targets"]]
     assert [names[i] for i in shown.target] == list(table.target)
     for column in ("stage", "method", "rank", "gap", "pool", "learning_rate", "weight_decay", "seed",
-                   "epochs", "parameters", "train_loss", "val_accuracy", "test_accuracy", "seconds",
+                   "epochs", "parameters", "train_loss", "val_accuracy", "val_loss", "test_accuracy", "seconds",
                    "status", "train_data", "variant", "biases", "norm"):
         pandas.testing.assert_series_equal(shown[column], table[column], check_dtype=False)
 
@@ -94,6 +94,31 @@ def test_answers_are_the_highest_means_on_val(run, page):
             assert line["test"] == pytest.approx(list(chosen.test_accuracy))
         best = answer["lines"][0]["method"]
         assert means[best] == max(means.values())
+
+
+def test_of_equal_settings_the_chosen_one_comes_first(tmp_path):
+    """Rounded to 5 percent, so that several settings have the best accuracy."""
+    run = make_run(tmp_path / "run", networks=48, seeds=2, epochs=3, images=20, retrain=True, ties=True)
+    text = report("--run", run).stdout.split('Ranking for "label" by validation accuracy, then loss')[1].splitlines()
+    shown = Page(run / "report.html").data["runs"][0]
+    table = networks_of(shown)
+    searched = pandas.read_csv(run / "networks.csv").query("stage == 'search'")
+    pandas.testing.assert_series_equal(table.val_loss[searched.index], searched.val_loss)
+    settings = searched.assign(place=table.place, setting=table.setting).groupby("setting").agg(
+        place=("place", "first"), places=("place", "nunique"), val=("val_accuracy", "mean"), loss=("val_loss", "mean"),
+        parameters=("parameters", "first"), network=("network", "first"),
+        ok=("status", lambda status: (status == "ok").all()))
+    assert (settings.places == 1).all() and table.place[len(searched):].isna().all()
+    expected = settings[settings.ok].sort_values(["val", "loss", "parameters", "network"],
+                                                 ascending=[False, True, True, True])
+    assert (expected.val == expected.val.iloc[0]).sum() > 1  # there are ties
+    assert list(expected.place) == list(range(1, len(expected) + 1))
+    best = shown["answers"][0]["lines"][0]
+    assert best["best"] and best["setting"] == expected.index[0]
+    head, first = text[1], text[2]
+    assert expected.index[0] in first
+    at = head.index("val loss")
+    assert first[at:].split()[0] == f"{expected.loss.iloc[0]:.4f}"
 
 
 def test_curves_are_those_of_metrics_jsonl(run, page):

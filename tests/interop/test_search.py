@@ -185,10 +185,10 @@ def presets_in_help():
     text = re.sub(r"\s+", " ", text).split(" --search HOW")[0]  # the option after --preset
     found = {}
     for name in ("quick", "vtab", "wide"):
-        match = re.search(name + r": [^;]*; (\d+) networks per target, (\d+) epochs:"
+        match = re.search(name + r": [^;]*; (\d+) side networks and (\d+) linear probes per target, (\d+) epochs:"
                           r"((?: --[a-z-]+ [^ ]+)+)", text)
-        words = match.group(3).split()
-        found[name] = (int(match.group(1)), int(match.group(2)),
+        words = match.group(4).split()
+        found[name] = (int(match.group(1)) + int(match.group(2)), int(match.group(3)),
                        dict(zip((w.lstrip("-") for w in words[::2]), words[1::2])))
     return found
 
@@ -223,5 +223,6 @@ def test_options_override_the_preset_and_the_preset_defaults(tiny, tmp_path):
     networks, _, options = presets_in_help()["quick"]
     assert set(table.pool) == {"mean-all"} and set(table.epochs) == {4}
     assert len(table) == networks // len(options["pool"].split(","))
+    assert set(table.method) == {"last", "linear"}
     assert set(table.learning_rate) == {float(v) for v in options["learning-rate"].split(",")}
     assert "corner" in result.stdout

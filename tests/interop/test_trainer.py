@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 
+import h5py
 import numpy as np
 import pandas
 import pytest
@@ -162,6 +163,69 @@ def test_val_fraction_splits_the_training_store(tiny, tmp_path):
                    data=("train", "test"))
     assert "into 72 for training and 24 for validation" in result.stderr
     assert pandas.read_csv(run / "networks.csv").val_accuracy.notna().all()
+    split = pandas.read_csv(run / "split.csv")
+    with h5py.File(tiny["train"]) as store:
+        assert list(split.path) == [name.decode() for name in store["sample_id"][:]]
+    assert split.part.value_counts().to_dict() == {"train": 72, "val": 24}
+    # What val images are said to be is what networks are validated on.
+    predicted = pandas.read_csv(run / "predictions.corner.csv")
+    assert set(predicted.data) == {"test"}
+    again = tmp_path / "again"
+    train(tiny, again, "--val-fraction", "0.25", "--target", "corner", data=("train",))
+    predicted = pandas.read_csv(again / "predictions.corner.csv")
+    assert set(predicted.data) == {"val"}
+    assert list(predicted.path) == list(split.path[split.part == "val"])
+    assert (again / "split.csv").read_bytes() == (run / "split.csv").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def views(tiny, tmp_path_factory):
+    """The tiny training and validation images in three views each."""
+    folder = tmp_path_factory.mktemp("views")
+    images = tiny["weights"].parents[1]
+    return {name: extract(tiny["weights"], images / f"{name}.csv", folder / f"{name}.h5", "--views", "3",
+                          "--augment", "rrc-flip") for name in ("train", "val")}
+
+
+def test_retraining_sees_every_view_of_the_validation_images(views, tmp_path):
+    short = ["--epochs", "4", "--warmup-epochs", "1", "--batch-size", "16", "--rank", "4", "--target",
+             "corner", "--seed", "3", "--quiet"]
+    chosen, together = tmp_path / "chosen", tmp_path / "together"
+    for run, data in ((chosen, ["--train", views["train"], "--val", views["val"], "--retrain", "train+val",
+                                "--retrain-seeds", "3"]),
+                      (together, ["--train", f"{views['train']},{views['val']}"])):
+        subprocess.run([str(a) for a in (tool("trainer"), "run", "--run", run, *data, *short)], check=True,
+                       stdout=subprocess.DEVNULL)
+    first, second = (tensors(chosen / "networks/1.safetensors"), tensors(together / "networks/0.safetensors"))
+    for name in first:
+        assert torch.equal(first[name], second[name]), name
+    # Validation itself is on the images as they are.
+    logits, labels = reference_logits(chosen / "networks/0.safetensors", views["val"])
+    with h5py.File(views["val"]) as store:
+        plain = store["view"][:] == 0
+    accuracy = 100 * (logits.argmax(1).numpy() == labels)[plain].mean()
+    assert pandas.read_csv(chosen / "networks.csv").val_accuracy[0] == pytest.approx(accuracy, abs=1e-6)
+
+
+@pytest.mark.parametrize("options, part", [
+    (["--rank", "2,4"], "the best of several settings is chosen on them"),
+    (["--rank", "2,4", "--retrain", "train+val"], "the best of several settings is chosen on them"),
+    (["--method", "last,linear", "--select", "val"], "the best of several settings is chosen on them"),
+    (["--ensemble", "2"], "--ensemble chooses on them"),
+    (["--search", "halving"], "--search halving chooses on them"),
+])
+def test_validation_data_without_labels_choose_nothing(tiny, tmp_path, options, part):
+    """Said before the grid is trained, not after it."""
+    images = tiny["weights"].parents[1] / "val"
+    (tmp_path / "val.csv").write_text("path,corner,colour\n" + "".join(
+        f"{path},,red\n" for path in sorted(images.iterdir())))
+    unlabelled = {**tiny, "val": extract(tiny["weights"], tmp_path / "val.csv", tmp_path / "val.h5")}
+    message = failing(command(unlabelled, tmp_path / "run", *options), 1)
+    assert 'target "corner" has no label in --val' in message and part in message
+    assert "--target" in message and not (tmp_path / "run").exists()
+    if options == ["--rank", "2,4"]:
+        train(unlabelled, tmp_path / "run", *options, "--target", "colour")
+        train(unlabelled, tmp_path / "listed", *options, "--select", "last")
 
 
 def test_dry_run_writes_nothing(tiny, tmp_path):

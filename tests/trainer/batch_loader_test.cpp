@@ -61,6 +61,35 @@ std::string bytes_of(const at::Tensor& tensor) {
   return {static_cast<const char*>(tensor.const_data_ptr()), tensor.nbytes()};
 }
 
+TEST_F(Loading, FirstViewsAreAllThatIsHeldOfImagesThatAreOnlyEvaluated) {
+  auto several = example_manifest(12);
+  for (size_t row = 1; row < several.sample_ids.size(); row += 2) {  // a second view of the image
+    several.sample_ids[row] = several.sample_ids[row - 1];
+    for (auto& column : several.labels) column.labels[row] = column.labels[row - 1];
+  }
+  testing::write_example_store(folder / "views.h5", several);
+  const StoreGroup group = open_stores("train", {folder / "views.h5"});
+  const Dataset all(group, resolve_targets({"label"}, {&group.labels[0]}), true);
+  const Dataset plain = all.first_views();
+  ASSERT_GT(all.total_rows(), all.size());
+  EXPECT_EQ(plain.total_rows(), all.size());
+  EXPECT_EQ(plain.ids(), all.ids());
+  FeatureSource source(plain, {0, 1, 2}, /*resident=*/true);
+  EXPECT_EQ(source.total_bytes(), plain.size() * source.row_bytes());
+  int64_t loaded = 0;
+  source.load([&](int64_t rows) { loaded = rows; });
+  EXPECT_EQ(loaded, plain.size());
+  std::vector<char> buffer;
+  std::string found(static_cast<size_t>(source.row_bytes()), ' ');
+  std::string expected = found;
+  for (int64_t sample = 0; sample < plain.size(); ++sample) {
+    source.fetch({sample, 0}, found.data(), buffer);
+    all.read(sample, 0, std::vector<int64_t>{0, 1, 2}, expected.data(), buffer);
+    EXPECT_EQ(found, expected);
+  }
+  EXPECT_EQ(plain.joined_with(all).total_rows(), plain.size() + all.total_rows());
+}
+
 TEST_F(Loading, GivesTheRowsInOrderFromMemoryAndDiskWhateverTheThreads) {
   const auto order = shuffled(40);
   for (const auto& maps : {std::vector<int64_t>{0, 1, 2}, {0, 2}, {1}, {1, 2}}) {

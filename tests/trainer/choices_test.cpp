@@ -148,6 +148,30 @@ TEST(Choices, AStoppedSettingIsNotChosenButWasCompared) {
   EXPECT_NE(none.warnings[0].find("stopped"), std::string::npos);
 }
 
+TEST(Choices, TiesBetweenMethodsAreDecidedAsThoseBetweenSettings) {
+  auto linear = row(0, Method::kLinear, 1, 0, 80);
+  auto last = row(1, Method::kLast, 1, 0, 80);
+  linear.progress.val_loss = 0.7;
+  last.progress.val_loss = 0.5;
+  linear.parameters = 10;
+  last.parameters = 100;
+  const auto best = [&] {
+    const auto chosen = choose_per_method({linear, last}, {"label"}, Selection::kVal).chosen;
+    return best_of_target(chosen, 0)->choice.setting.network.method;
+  };
+  EXPECT_EQ(best(), Method::kLast);  // the lower loss
+  linear.progress.val_loss = 0.5;
+  EXPECT_EQ(best(), Method::kLinear);  // fewer parameters
+  last.parameters = 10;
+  last.setting.index = 0;
+  linear.setting.index = 1;
+  EXPECT_EQ(best(), Method::kLast);  // the lower index
+  linear.progress.val_accuracy = std::nextafter(80.0, 81.0);
+  EXPECT_EQ(best(), Method::kLast);  // rounding decides nothing
+  linear.progress.val_accuracy = 81;
+  EXPECT_EQ(best(), Method::kLinear);
+}
+
 TEST(Choices, TheRepresentativeIsTheLowestSeedThatEndedWell) {
   TargetChoice choice;
   choice.rows = {row(0, Method::kLast, 1, 5, 90), row(1, Method::kLast, 1, 3, 90),

@@ -6,6 +6,7 @@
 #include "common/io/file.h"
 #include "trainer/report/network_table.h"
 #include "trainer/report/network_table_reader.h"
+#include "trainer/report/ranking.h"
 #include "trainer/report/summary.h"
 
 namespace last {
@@ -106,6 +107,44 @@ TEST(Summary, IsMeanAndSampleDeviationOverSeeds) {
   EXPECT_NEAR(line.test_std, 2.8284271247461903, 1e-12);
   const auto text = summary_text({line});
   EXPECT_NE(text.find("82.00 +- 2.83"), std::string::npos) << text;
+}
+
+TEST(Ranking, IsInTheOrderOfChoosing) {
+  const double nothing = NetworkProgress().val_accuracy;
+  std::vector<NetworkRow> rows;
+  const auto add = [&](double val, double loss, int64_t parameters) {
+    auto& added = rows.emplace_back(row(std::ssize(rows), Method::kLast, 0, val, nothing));
+    added.setting.learning_rate = static_cast<double>(rows.size());
+    added.progress.val_loss = loss;
+    added.parameters = parameters;
+  };
+  add(90, 0.3, 10);
+  add(90, 0.2, 20);
+  add(90, 0.2, 10);
+  add(91, 0.9, 30);
+  add(99, 0.1, 10);
+  rows.back().progress.status = NetworkStatus::kStopped;
+  add(98, 0.1, 10);
+  add(98, 0.1, 10);  // a second seed that diverged
+  rows.back().setting = rows[5].setting;
+  rows.back().setting.index = 6;
+  rows.back().setting.seed = 1;
+  rows.back().progress.status = NetworkStatus::kDiverged;
+  add(100, 0.1, 10);
+  rows.back().stage = "retrain";
+  add(100, 0.1, 10);
+  rows.back().setting.target = 1;
+  const auto first_networks = [&] {
+    std::vector<int64_t> networks;
+    for (const auto& setting : ranked_settings(rows, 0)) {
+      networks.push_back(setting.front().setting.index);
+    }
+    return networks;
+  };
+  EXPECT_EQ(first_networks(), (std::vector<int64_t>{3, 2, 1, 0, 4, 5}));
+  EXPECT_EQ(ranked_settings(rows, 0).back().size(), 2u);
+  for (auto& each : rows) each.progress.val_accuracy = each.progress.val_loss = nothing;
+  EXPECT_EQ(first_networks(), (std::vector<int64_t>{0, 1, 2, 3, 4, 5}));
 }
 
 }  // namespace

@@ -129,8 +129,7 @@ const TargetChoice* best_of_target(const std::vector<TargetChoice>& choices, int
   const TargetChoice* best = nullptr;
   for (const auto& choice : choices) {
     if (choice.target != target) continue;
-    const double accuracy = choice.choice.mean_val_accuracy;
-    if (best == nullptr || accuracy > best->choice.mean_val_accuracy) best = &choice;
+    if (best == nullptr || is_better(choice.choice, best->choice)) best = &choice;
   }
   const bool decided = best != nullptr && (best->by_val() || best->rivals == 0);
   return decided ? best : nullptr;

@@ -40,9 +40,9 @@ struct Choices {
 Choices choose_per_method(const std::vector<NetworkRow>& rows,
                           const std::vector<std::string>& targets, Selection select);
 
-// The best of the choices of one target by validation accuracy; without one, the target's only
-// setting. nullptr where there is neither: one setting of one method is not better than several of
-// another that nothing compares it with.
+// The best of the choices of one target by validation accuracy, with the ties of rank_settings();
+// without one, the target's only setting. nullptr where there is neither: one setting of one method
+// is not better than several of another that nothing compares it with.
 const TargetChoice* best_of_target(const std::vector<TargetChoice>& choices, int64_t target);
 
 // Every setting's networks that ended well, in order of their first one, to be shown where nothing

@@ -4,6 +4,8 @@
 #include <sstream>
 #include <utility>
 
+#include "common/cli/log.h"
+#include "common/cli/parse.h"
 #include "common/error.h"
 #include "common/io/csv.h"
 #include "common/last/bundle.h"
@@ -31,6 +33,13 @@ std::vector<Ensemble> choose_ensembles(TrainedStage& stage, const StageRunner& s
   for (int64_t t = 0; t < count; ++t) {
     targets.emplace_back(stage, val.data(), data.targets[static_cast<size_t>(t)], t,
                          kMostProbabilityBytes / count);
+    if (const int64_t left_out = targets.back().left_out(); left_out > 0) {
+      log_warning(concat(
+          "target \"", data.targets[static_cast<size_t>(t)].name,
+          "\": the ensemble is chosen among the ", targets.back().predictions().networks,
+          " networks best on val: ", left_out, " more don't fit into ",
+          format_size(static_cast<double>(kMostProbabilityBytes / count)), " of probabilities"));
+    }
   }
   stages.evaluate(stage, val, "predicting val", [&](const BatchLogits& batch) {
     for (auto& target : targets) target.add(batch);

@@ -17,6 +17,7 @@
 #include "trainer/commands/choices.h"
 #include "trainer/report/number_text.h"
 #include "trainer/report/page/page.h"
+#include "trainer/report/ranking.h"
 #include "trainer/report/report_data.h"
 #include "trainer/report/summary.h"
 #include "trainer/report/thumbnails.h"
@@ -114,25 +115,12 @@ std::vector<Answer> answers_of(const RunRecord& run) {
   return answers;
 }
 
-// All settings of a target, best validation accuracy first.
+// All settings of a target, the best first.
 std::vector<SummaryLine> ranking_of(const RunRecord& run, int64_t target) {
-  std::vector<std::vector<NetworkRow>> groups;
-  for (const auto& row : run.rows) {
-    if (row.setting.target != target || is_retrained(row)) continue;
-    auto group = std::find_if(groups.begin(), groups.end(), [&](const auto& other) {
-      return same_but_for_seed(other.front().setting, row.setting);
-    });
-    if (group == groups.end()) group = groups.insert(groups.end(), std::vector<NetworkRow>{});
-    group->push_back(row);
-  }
   std::vector<SummaryLine> lines;
-  for (const auto& group : groups) lines.push_back(summarize(group));
-  std::stable_sort(lines.begin(), lines.end(), [](const SummaryLine& a, const SummaryLine& b) {
-    const auto value = [](const SummaryLine& line) {
-      return line.val_mean == line.val_mean ? line.val_mean : -1;
-    };
-    return value(a) > value(b);
-  });
+  for (const auto& networks : ranked_settings(run.rows, target)) {
+    lines.push_back(summarize(networks));
+  }
   return lines;
 }
 
@@ -179,8 +167,9 @@ std::string text_of(const RunRecord& run, const std::vector<Answer>& answers) {
     const size_t all = ranking.size();
     if (all < 2) continue;
     if (all > kMostRankedInText) ranking.resize(kMostRankedInText);
-    text += concat("\nRanking for \"", run.targets[t].name, "\" by validation accuracy, ",
-                   ranking.size(), " of ", all, " settings:\n", summary_text(ranking));
+    text += concat("\nRanking for \"", run.targets[t].name,
+                   "\" by validation accuracy, then loss, ", ranking.size(), " of ", all,
+                   " settings:\n", summary_text(ranking, /*with_val_loss=*/true));
   }
   return text + cost_text(run);
 }

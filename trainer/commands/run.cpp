@@ -71,9 +71,9 @@ class Run {
     }
     searched_ = static_cast<int64_t>(settings_.size());
     settings_ = settings_of_part(settings_, options_.part);
-    memory_ =
-        plan_memory(settings_, data_.targets, data_.backbone, options_.schedule.batch_size,
-                    feature_bytes(data_, options_.schedule.batch_size), options_.memory, compute_);
+    memory_ = plan_memory(settings_, data_.targets, data_.backbone, options_.schedule.batch_size,
+                          feature_bytes(data_, options_.schedule.batch_size, options_.retrain),
+                          options_.memory, compute_);
   }
 
   int execute();
@@ -223,6 +223,10 @@ void Run::publish_ensembles(const RunDirectory& directory,
 
 int Run::execute() {
   const RunDirectory directory(options_.run, config());
+  const std::string split = directory.file("split.csv");
+  if (!data_.split_csv.empty() && !std::filesystem::exists(split)) {
+    write_file_atomically(split, data_.split_csv);
+  }
   if (directory.finished()) {
     log_info("\"" + options_.run + "\" is finished already");
     predict_joined(directory);

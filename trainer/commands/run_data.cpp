@@ -4,9 +4,11 @@
 #include <map>
 #include <numeric>
 #include <set>
+#include <utility>
 
 #include "common/cli/log.h"
 #include "common/error.h"
+#include "common/io/csv.h"
 #include "trainer/data/label_file.h"
 #include "trainer/data/split.h"
 
@@ -35,6 +37,10 @@ std::vector<int64_t> union_of_maps(const SearchSpace& space, const BackboneInfo&
   return {maps.begin(), maps.end()};
 }
 
+std::string val_name(const RunOptions& options) {
+  return options.val.empty() ? "the images split off for val" : "--val";
+}
+
 // A column of identifiers or measurements would make a head of millions of outputs.
 void check_class_counts(const RunData& data) {
   constexpr int64_t kAlwaysFine = 1000;
@@ -46,15 +52,20 @@ void check_class_counts(const RunData& data) {
   }
 }
 
-void warn_of_unlabelled(const Dataset& data, const char* role, const std::vector<Target>& targets,
-                        bool needed) {
+// `chosen`: what would be chosen on these labels; empty where nothing is. It is an error then: all
+// would be trained first, and nothing be chosen.
+void warn_of_unlabelled(const Dataset& data, const std::string& name,
+                        const std::vector<Target>& targets, const std::string& chosen) {
   for (size_t t = 0; data.size() > 0 && t < targets.size(); ++t) {
     const auto& labels = data.labels(static_cast<int64_t>(t));
     if (std::any_of(labels.begin(), labels.end(), [](int32_t l) { return l != kUnlabelled; })) {
       continue;
     }
-    const auto message = concat("target \"", targets[t].name, "\" has no label in --", role);
-    if (needed) fail(message, ", but --search halving chooses on them");
+    const auto message = concat("target \"", targets[t].name, "\" has no label in ", name);
+    if (!chosen.empty()) {
+      fail(message, ", but ", chosen,
+           " on them: name the columns to learn with --target, or choose nothing (--select last)");
+    }
     log_warning(message);
   }
 }
@@ -81,12 +92,12 @@ void warn_of_shared_images(const RunOptions& options, const RunData& data) {
   const auto train = image_digests(data.train);
   const auto val = image_digests(data.val);
   const auto test = image_digests(data.test);
-  const std::string val_name = options.val.empty() ? "the images split off for val" : "--val";
-  for (const auto& shared : {shared_images(val, val_name, train, "--train"),
+  const std::string val_role = val_name(options);
+  for (const auto& shared : {shared_images(val, val_role, train, "--train"),
                              shared_images(test, "--test", train, "--train")}) {
     if (!shared.empty()) log_warning(shared + ": accuracies on them say little");
   }
-  const auto shared = shared_images(test, "--test", val, val_name);
+  const auto shared = shared_images(test, "--test", val, val_role);
   if (shared.empty()) return;
   log_warning(shared + (options.retrain
                             ? ": --retrain train+val trains on them, accuracies on them say little"
@@ -122,6 +133,18 @@ std::vector<int64_t> image_numbers(const Dataset& data) {
   return numbers;
 }
 
+// What is chosen on val, in words; empty: nothing.
+std::string chosen_on_val(const RunOptions& options) {
+  if (options.search.kind == SearchKind::kHalving) return "--search halving chooses";
+  if (options.ensemble > 0) return "--ensemble chooses";
+  const auto grid = make_grid(options.space, 1);
+  const bool several = std::any_of(grid.begin(), grid.end(), [&](const Setting& setting) {
+    return !same_but_for_seed(setting, grid.front());
+  });
+  if (several && options.select == Selection::kVal) return "the best of several settings is chosen";
+  return "";
+}
+
 void split_off_val(const RunOptions& options, RunData& data) {
   const auto split =
       stratified_split(data.train.labels(0), image_numbers(data.train), options.val_fraction,
@@ -130,6 +153,12 @@ void split_off_val(const RunOptions& options, RunData& data) {
   const Dataset all = data.train;
   data.train = all.subset(split.train);
   data.val = all.subset(split.val);
+  std::set<int64_t> in_val(split.val.begin(), split.val.end());
+  data.split_csv = "path,part\n";
+  for (int64_t i = 0; i < all.size(); ++i) {
+    data.split_csv += csv_field(all.ids()[static_cast<size_t>(i)]);
+    data.split_csv += in_val.count(i) > 0 ? ",val\n" : ",train\n";
+  }
   log_info(concat("split ", all.size(), " images into ", data.train.size(), " for training and ",
                   data.val.size(), " for validation, by class of \"", data.targets[0].name, "\""));
 }
@@ -165,14 +194,13 @@ RunData open_run_data(const RunOptions& options) {
   RunData data;
   data.targets = resolve_targets(options.targets, columns);
   data.train = Dataset(groups[0], data.targets, /*all_views=*/true);
-  if (!options.val.empty()) data.val = Dataset(groups[1], data.targets, /*all_views=*/false);
+  if (!options.val.empty()) data.val = Dataset(groups[1], data.targets, /*all_views=*/true);
   if (!options.test.empty()) data.test = Dataset(groups[2], data.targets, /*all_views=*/false);
   if (options.val_fraction > 0) split_off_val(options, data);
   check_class_counts(data);
   warn_of_empty_classes(data.train, data.targets);
-  const bool chosen_on_val = options.search.kind == SearchKind::kHalving;
-  warn_of_unlabelled(data.val, "val", data.targets, chosen_on_val);
-  warn_of_unlabelled(data.test, "test", data.targets, false);
+  warn_of_unlabelled(data.val, val_name(options), data.targets, chosen_on_val(options));
+  warn_of_unlabelled(data.test, "--test", data.targets, "");
   warn_of_shared_images(options, data);
   batches_per_epoch(data.train, options.schedule);
 
@@ -196,22 +224,27 @@ RunData open_run_data(const RunOptions& options) {
   return data;
 }
 
-FeatureBytes feature_bytes(const RunData& data, int64_t batch_size) {
+FeatureBytes feature_bytes(const RunData& data, int64_t batch_size, bool retrain) {
   const FeatureSource train(data.train, data.maps, false);
   FeatureBytes bytes{train.total_bytes(),
                      train.total_bytes() / data.train.total_rows() * batch_size};
-  if (data.has_val()) bytes.sets += FeatureSource(data.val, data.maps, false).total_bytes();
+  if (data.has_val()) {
+    const auto& val = retrain ? data.val : data.val.first_views();
+    bytes.sets += FeatureSource(val, data.maps, false).total_bytes();
+  }
   return bytes;
 }
 
 Sources make_sources(const RunData& data, bool resident, const c10::Device& device) {
   ReadOptions read;
   read.pinned = device.is_cuda();
-  const auto make = [&](const Dataset& set, bool held) {
-    return set.size() > 0 ? std::make_unique<FeatureSource>(set, data.maps, held, read) : nullptr;
+  const auto make = [&](Dataset set, bool held) {
+    return set.size() > 0 ? std::make_unique<FeatureSource>(std::move(set), data.maps, held, read)
+                          : nullptr;
   };
   // The test set is read once: never resident.
-  return {make(data.train, resident), make(data.val, resident), make(data.test, false)};
+  return {make(data.train, resident), make(data.val.first_views(), resident),
+          make(data.test, false)};
 }
 
 }  // namespace last

@@ -19,10 +19,12 @@ namespace last {
 // The data of a run: stores opened and checked, targets resolved, train and val split.
 struct RunData {
   std::vector<Target> targets;
-  Dataset train, val, test;    // val and test may be empty
+  Dataset train, val;          // with all views; val may be empty
+  Dataset test;                // view 0; may be empty
   BackboneInfo backbone;       // its layers cut down to `maps`
   std::vector<int64_t> maps;   // indices into the stored layers that some network needs
   nlohmann::json features;     // how the features were made
+  std::string split_csv;       // "path,part" of what --val-fraction has split, else empty
   nlohmann::json description;  // what config.json records, and what a resumed run must match
 
   bool has_val() const { return val.size() > 0; }
@@ -33,10 +35,11 @@ struct RunData {
 // Prints the stores' warnings, and one for a class without training rows.
 RunData open_run_data(const RunOptions& options);
 
-// Of the maps that some network needs.
-FeatureBytes feature_bytes(const RunData& data, int64_t batch_size);
+// Of the maps that some network needs. `retrain`: train and val are trained on together later.
+FeatureBytes feature_bytes(const RunData& data, int64_t batch_size, bool retrain);
 
-// The data as sources of batches; val and test are null where there are none.
+// The data as sources of batches; val and test are null where there are none. Val is what networks
+// are evaluated on: view 0 of its images.
 //   resident  whether features that are read at every epoch are held in memory
 //   device    where batches will be copied
 struct Sources {

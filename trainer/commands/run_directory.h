@@ -10,7 +10,8 @@ namespace last {
 
 // DIR of --run: config.json, networks.csv (written last: its presence means the run is finished),
 // metrics.jsonl, checkpoints/, networks/ID.safetensors, best.TARGET.safetensors,
-// predictions.TARGET.csv, tensorboard/, cost.json, checksums.json; with --ensemble also
+// predictions.TARGET.csv, tensorboard/, cost.json, checksums.json; with --val-fraction also
+// split.csv; with --ensemble also
 // ensemble.TARGET.safetensors, ensemble_predictions.TARGET.csv and ensembles.csv.
 class RunDirectory {
  public:

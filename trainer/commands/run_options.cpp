@@ -1,5 +1,6 @@
 #include "trainer/commands/run_options.h"
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <map>
@@ -49,7 +50,8 @@ void add_data_options(po::options_description& group, Texts& t, RunOptions& opti
       "feature stores to train on; rows of several are taken together (required)");
   add(group, "val", t.val, "CACHE[,..]", "feature stores to choose settings on");
   add(group, "val-fraction", t.val_fraction, "F",
-      "instead of --val: put this part of each class of --train aside, drawn with --data-seed");
+      "instead of --val: put this part of each class of --train (of its first target) aside, drawn "
+      "with --data-seed; split.csv in --run says which images");
   add(group, "test", t.test, "CACHE[,..]", "feature stores to test on, once, at the end");
   group.add_options()("run", po::value(&options.run)->value_name("DIR"),
                       "directory for everything this run writes; an interrupted run in it is "
@@ -217,6 +219,7 @@ SearchSpace parse_space(const Texts& t) {
 void apply_preset(const Preset& preset, const std::function<bool(const std::string&)>& given,
                   Texts& texts) {
   static const std::map<std::string, std::string Texts::*> kTexts = {
+      {"method", &Texts::method},
       {"rank", &Texts::rank},
       {"gap", &Texts::gap},
       {"pool", &Texts::pool},
@@ -235,16 +238,22 @@ void apply_preset(const Preset& preset, const std::function<bool(const std::stri
 
 // What --help says of the presets: their options, and what these come to.
 std::string describe_presets() {
-  std::string text = "a search space; options given explicitly override it.";
+  std::string text =
+      "a search space; options given explicitly override it. The linear probes, which show what "
+      "the side networks gain, cost nearly nothing.";
   for (const auto& preset : presets()) {
     Texts texts;
     apply_preset(
         preset, [](const std::string&) { return false; }, texts);
     std::string options;
     for (const auto& [name, value] : preset.options) options += " --" + name + " " + value;
+    const auto grid = make_grid(parse_space(texts), 1);
+    const auto probes = std::count_if(grid.begin(), grid.end(), [](const Setting& setting) {
+      return setting.network.method == Method::kLinear;
+    });
     text += concat("\n", preset.name, ": ", preset.purpose, "; ",
-                   make_grid(parse_space(texts), 1).size(), " networks per target, ", texts.epochs,
-                   " epochs:", options);
+                   static_cast<int64_t>(grid.size()) - probes, " side networks and ", probes,
+                   " linear probes per target, ", texts.epochs, " epochs:", options);
   }
   return text;
 }

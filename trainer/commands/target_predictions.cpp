@@ -54,6 +54,7 @@ TargetPredictions::TargetPredictions(const TrainedStage& stage, const Dataset& d
       if (a.val_accuracy != b.val_accuracy) return a.val_accuracy > b.val_accuracy;
       return a.network < b.network;
     });
+    left_out_ = static_cast<int64_t>(places.size() - most);
     places.resize(most);
   }
   std::sort(places.begin(), places.end(),

@@ -24,6 +24,8 @@ class TargetPredictions {
 
   void add(const BatchLogits& batch);
   const Predictions& predictions() const { return predictions_; }
+  // Networks that ended well and found no room.
+  int64_t left_out() const { return left_out_; }
   const std::vector<Setting>& settings() const { return settings_; }  // of the candidates
 
  private:
@@ -31,6 +33,7 @@ class TargetPredictions {
   std::map<size_t, std::vector<std::pair<int64_t, int64_t>>> slots_;  // bank -> position, candidate
   std::vector<Setting> settings_;
   Predictions predictions_;
+  int64_t left_out_ = 0;
 };
 
 }  // namespace last

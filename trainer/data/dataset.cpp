@@ -100,6 +100,12 @@ void Dataset::will_need(int64_t sample, int64_t view) const {
   reader.will_need(row);
 }
 
+Dataset Dataset::first_views() const {
+  Dataset plain = *this;
+  for (auto& sample : plain.samples_) sample.views = 1;
+  return plain;
+}
+
 Dataset Dataset::subset(std::span<const int64_t> samples) const {
   Dataset part;
   part.readers_ = readers_;

@@ -54,6 +54,8 @@ class Dataset {
   // A hint that it will be read soon.
   void will_need(int64_t sample, int64_t view) const;
 
+  // The same samples with their view 0 alone, as they are evaluated.
+  Dataset first_views() const;
   // The samples whose indices are given, in that order.
   Dataset subset(std::span<const int64_t> samples) const;
   // This data set's samples, then the other's (same targets).

@@ -4,9 +4,11 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <map>
 #include <set>
 
 #include "common/error.h"
+#include "trainer/report/ranking.h"
 #include "trainer/report/summary.h"
 #include "trainer/training/json_number.h"
 
@@ -88,6 +90,7 @@ const std::vector<std::pair<const char*, std::function<Json(const NetworkRow&)>>
       {"train_data", [](const NetworkRow& r) -> Json { return r.train_data; }},
       {"train_loss", [](const NetworkRow& r) { return json_number(r.progress.train_loss); }},
       {"val_accuracy", [](const NetworkRow& r) { return json_number(r.progress.val_accuracy); }},
+      {"val_loss", [](const NetworkRow& r) { return json_number(r.progress.val_loss); }},
       {"test_accuracy", [](const NetworkRow& r) { return json_number(r.progress.test_accuracy); }},
       {"seconds", [](const NetworkRow& r) -> Json { return r.progress.seconds; }},
       {"status", [](const NetworkRow& r) -> Json { return to_string(r.progress.status); }}};
@@ -194,6 +197,19 @@ Json predictions_json(const RunRecord& run, size_t target, const PredictionSet& 
           {"worst", worst}};
 }
 
+// By network, the place of its setting among those of its target that were searched, from 1.
+std::map<int64_t, int64_t> places_of(const RunRecord& run) {
+  std::map<int64_t, int64_t> places;
+  for (size_t t = 0; t < run.targets.size(); ++t) {
+    int64_t place = 0;
+    for (const auto& networks : ranked_settings(run.rows, static_cast<int64_t>(t))) {
+      ++place;
+      for (const auto& row : networks) places[row.setting.index] = place;
+    }
+  }
+  return places;
+}
+
 // "a, b" of an array, the value itself otherwise.
 std::string plain_text(const Json& value) {
   if (value.is_string()) return value.get<std::string>();
@@ -237,11 +253,15 @@ Json report_data(const RunRecord& run, const std::vector<Answer>& answers, bool 
                  const ThumbnailOf& thumbnail_of) {
   Json names = Json::array();
   for (const auto& [name, get] : columns()) names.push_back(name);
+  names.push_back("place");
+  const auto places = places_of(run);
   Json networks = Json::array();
   bool has_val = false;
   for (const auto& row : run.rows) {
     Json values = Json::array();
     for (const auto& [name, get] : columns()) values.push_back(get(row));
+    const auto place = places.find(row.setting.index);
+    values.push_back(place == places.end() ? Json() : Json(place->second));
     networks.push_back(values);
     has_val = has_val || !std::isnan(row.progress.val_accuracy);
   }

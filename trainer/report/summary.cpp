@@ -51,7 +51,8 @@ std::string describe(const Setting& setting) {
     if (!n.bias_correction) text += " no bias correction";
     if (n.biases) text += " biases";
   }
-  text += " " + to_string(n.pool);
+  text += ' ';  // one string less than with +, which GCC 12 warns of for no reason
+  text += to_string(n.pool);
   if (n.norm != usual.norm) text += " norm " + to_string(n.norm);
   text += " lr " + shortest(setting.learning_rate);
   if (setting.head_learning_rate_scale != 1) {
@@ -73,19 +74,23 @@ SummaryLine summarize(const std::vector<NetworkRow>& rows) {
                    kUnmeasured,
                    kUnmeasured,
                    kUnmeasured,
+                   kUnmeasured,
                    {},
                    {}};
   std::vector<double> val;
   std::vector<double> test;
+  std::vector<double> val_loss;
   for (const auto& row : rows) {
     if (row.progress.status != NetworkStatus::kOk) continue;
     line.networks += 1;
     if (!std::isnan(row.progress.val_accuracy)) val.push_back(row.progress.val_accuracy);
+    if (!std::isnan(row.progress.val_loss)) val_loss.push_back(row.progress.val_loss);
     if (!std::isnan(row.progress.test_accuracy)) test.push_back(row.progress.test_accuracy);
   }
   const auto val_statistics = mean_and_std(val);
   line.val_mean = val_statistics.mean;
   line.val_std = val_statistics.std;
+  line.val_loss = mean_and_std(val_loss).mean;
   const auto test_statistics = mean_and_std(test);
   line.test_mean = test_statistics.mean;
   line.test_std = test_statistics.std;
@@ -109,14 +114,16 @@ SummaryLine summarize_ensemble(const std::string& target, const std::string& tra
   return line;
 }
 
-std::string summary_text(const std::vector<SummaryLine>& lines) {
+std::string summary_text(const std::vector<SummaryLine>& lines, bool with_val_loss) {
   const bool chosen = std::any_of(lines.begin(), lines.end(),
                                   [](const SummaryLine& line) { return !line.basis.empty(); });
   std::vector<std::vector<std::string>> table = {{"target", "setting"}};
   if (chosen) table.front().push_back("chosen by");
-  for (const char* name : {"seeds", "parameters", "trained on", "val %", "test %"}) {
+  for (const char* name : {"seeds", "parameters", "trained on", "val %"}) {
     table.front().push_back(name);
   }
+  if (with_val_loss) table.front().push_back("val loss");
+  table.front().push_back("test %");
   for (const auto& line : lines) {
     auto& row = table.emplace_back();
     row = {line.target, line.name.empty() ? describe(line.setting) : line.name};
@@ -125,6 +132,7 @@ std::string summary_text(const std::vector<SummaryLine>& lines) {
     row.push_back(std::to_string(line.parameters));
     row.push_back(line.train_data);
     row.push_back(with_spread(line.val_mean, line.val_std));
+    if (with_val_loss) row.push_back(std::isnan(line.val_loss) ? "-" : fixed(line.val_loss, 4));
     row.push_back(with_spread(line.test_mean, line.test_std));
   }
   std::vector<size_t> widths(table.front().size(), 0);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -16,8 +17,9 @@ struct SummaryLine {
   int64_t parameters = 0;
   double val_mean = 0, val_std = 0;    // percent; NaN: unmeasured or one seed only
   double test_mean = 0, test_std = 0;  // percent
-  std::string name;                    // instead of the setting, for what has none
-  std::string basis;                   // what it was chosen by; empty: not a matter of choice
+  double val_loss = std::numeric_limits<double>::quiet_NaN();  // mean; NaN: unmeasured
+  std::string name;   // instead of the setting, for what has none
+  std::string basis;  // what it was chosen by; empty: not a matter of choice
 };
 
 // Means over the seeds of the setting that rows of equal settings share.
@@ -30,8 +32,8 @@ SummaryLine summarize_ensemble(const std::string& target, const std::string& tra
                                double val_accuracy, double test_accuracy);
 
 // The table as text, aligned, with the data that each number comes from in the header, and what the
-// lines were chosen by where any was.
-std::string summary_text(const std::vector<SummaryLine>& lines);
+// lines were chosen by where any was; `with_val_loss`: and what decided between equal ones.
+std::string summary_text(const std::vector<SummaryLine>& lines, bool with_val_loss = false);
 
 // "last r16 g1 h1 mean-patch lr 0.001 wd 0.05", without what equals the default where it is rare.
 std::string describe(const Setting& setting);

@@ -7,6 +7,18 @@
 
 namespace last {
 
+bool is_better(const Choice& a, const Choice& b) {
+  const auto rank = [](const Choice& c) {
+    constexpr double kWorst = std::numeric_limits<double>::infinity();
+    // What rounding makes of equal means must not decide.
+    const auto rounded = [](double value) { return std::round(value * 1e9) / 1e9; };
+    return std::make_tuple(std::isnan(c.mean_val_accuracy) ? kWorst : -rounded(c.mean_val_accuracy),
+                           std::isnan(c.mean_val_loss) ? kWorst : c.mean_val_loss, c.parameters,
+                           c.setting.index);
+  };
+  return rank(a) < rank(b);
+}
+
 std::vector<Choice> rank_settings(const std::vector<Candidate>& candidates) {
   std::vector<Choice> choices;
   for (size_t i = 0; i < candidates.size(); ++i) {
@@ -14,7 +26,9 @@ std::vector<Choice> rank_settings(const std::vector<Candidate>& candidates) {
     auto found = std::find_if(choices.begin(), choices.end(), [&](const Choice& choice) {
       return same_but_for_seed(choice.setting, setting);
     });
-    if (found == choices.end()) found = choices.insert(choices.end(), Choice{setting, 0, 0, {}});
+    if (found == choices.end()) {
+      found = choices.insert(choices.end(), Choice{setting, 0, 0, candidates[i].parameters, {}});
+    }
     if (setting.seed < found->setting.seed) found->setting = setting;
     found->members.push_back(static_cast<int64_t>(i));
   }
@@ -27,17 +41,7 @@ std::vector<Choice> rank_settings(const std::vector<Candidate>& candidates) {
     choice.mean_val_accuracy /= seeds;
     choice.mean_val_loss /= seeds;
   }
-  const auto rank = [&](const Choice& c) {
-    constexpr double kWorst = std::numeric_limits<double>::infinity();
-    // What rounding makes of equal means must not decide.
-    const auto rounded = [](double value) { return std::round(value * 1e9) / 1e9; };
-    const auto& first = candidates[static_cast<size_t>(c.members.front())];
-    return std::make_tuple(std::isnan(c.mean_val_accuracy) ? kWorst : -rounded(c.mean_val_accuracy),
-                           std::isnan(c.mean_val_loss) ? kWorst : c.mean_val_loss, first.parameters,
-                           c.setting.index);
-  };
-  std::sort(choices.begin(), choices.end(),
-            [&](const Choice& a, const Choice& b) { return rank(a) < rank(b); });
+  std::sort(choices.begin(), choices.end(), is_better);
   return choices;
 }
 

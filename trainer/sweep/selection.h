@@ -21,12 +21,17 @@ struct Choice {
   Setting setting;  // of the lowest seed
   double mean_val_accuracy = 0;
   double mean_val_loss = 0;
+  int64_t parameters = 0;
   std::vector<int64_t> members;  // indices into the candidates
 };
 
-// Settings by mean validation accuracy over their seeds, the best first; ties, which few validation
-// images make frequent, go to the lower mean validation loss, then to fewer parameters, then to the
-// lower index. A setting with an unmeasured seed comes last.
+// Whether `a` has the higher mean validation accuracy; ties, which few validation images make
+// frequent, go to the lower mean validation loss, then to fewer parameters, then to the lower
+// index. What is unmeasured (NaN) comes last.
+bool is_better(const Choice& a, const Choice& b);
+
+// Settings with their means over seeds, the best first. A setting with an unmeasured seed is
+// unmeasured.
 std::vector<Choice> rank_settings(const std::vector<Candidate>& candidates);
 
 // The first of them. Nothing where there is no candidate.

@@ -44,7 +44,7 @@ const duration = (s) => {
 };
 const bytes = (b) => (b < 2 ** 30 ? `${(b / 2 ** 20).toFixed(0)} MiB` : `${(b / 2 ** 30).toFixed(2)} GiB`);
 
-// columns: [{name, value(row), text?(row), number?, wide?}]; `first` names the row header.
+// columns: [{name, value(row), text?(row), number?, ascending?, wide?}]; `first` names the row header.
 function table(columns, rows, options = {}) {
   let sorted = known(options.sort) ? options.sort : -1;
   let descending = options.descending !== false;
@@ -59,7 +59,7 @@ function table(columns, rows, options = {}) {
   const more = h('button', {type: 'button', on: {click: () => { shown = rows.length; draw(); }}});
 
   function sort(i) {
-    descending = sorted === i ? !descending : Boolean(columns[i].number);
+    descending = sorted === i ? !descending : Boolean(columns[i].number && !columns[i].ascending);
     sorted = i;
     draw();
   }
