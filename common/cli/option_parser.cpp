@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <fstream>
 #include <iostream>
+#include <map>
 #include <sstream>
 #include <typeinfo>
 #include <utility>
@@ -38,12 +39,30 @@ std::string bare_name(const std::string& option) {
   return start == std::string::npos ? "" : option.substr(start);
 }
 
-// "abc" of boost's "the argument ('abc') for option '--number' is invalid", the only place where it
-// can be had.
-std::string quoted_value(const std::string& message) {
-  const size_t begin = message.find("('"), end = message.rfind("') for option");
-  if (begin == std::string::npos || end == std::string::npos || end < begin + 2) return "the value";
-  return concat("\"", message.substr(begin + 2, end - begin - 2), "\"");
+// What boost's messages are made of, which only classes derived from theirs may see.
+struct Substitutions : po::error_with_option_name {
+  static const std::map<std::string, std::string>& of(const po::error_with_option_name& error) {
+    return error.*(&Substitutions::m_substitutions);
+  }
+};
+
+std::string quoted_value(const po::error_with_option_name& error) {
+  const auto& parts = Substitutions::of(error);
+  const auto value = parts.find("value");
+  return value == parts.end() ? "the value" : concat("\"", value->second, "\"");
+}
+
+// Boost replaces "%value%" in its message as long as there is one: for ever, if it stands in the
+// value. Such a part is said alone.
+std::string message_of(const po::error& error) {
+  if (const auto* parts = dynamic_cast<const po::error_with_option_name*>(&error)) {
+    for (const auto& [name, text] : Substitutions::of(*parts)) {
+      if (text.find(concat("%", name, "%")) != std::string::npos) {
+        return concat("\"", text, "\" is not valid");
+      }
+    }
+  }
+  return error.what();
 }
 
 std::string expected_value(const po::options_description& options, const std::string& name) {
@@ -127,16 +146,16 @@ bool OptionParser::parse(const std::vector<std::string>& arguments) {
                " --help");
   } catch (const po::invalid_option_value& error) {
     const std::string name = bare_name(error.get_option_name());
-    fail_usage(source, ": --", name, ": ", quoted_value(error.what()), " is ",
-               expected_value(all, name), "; see ", command_, " --help");
+    fail_usage(source, ": --", name, ": ", quoted_value(error), " is ", expected_value(all, name),
+               "; see ", command_, " --help");
   } catch (const po::invalid_command_line_syntax& error) {
     const std::string name = bare_name(error.get_option_name());
     if (error.kind() != po::invalid_syntax::missing_parameter || name.empty()) {
-      fail_usage(source, ": ", error.what(), "; see ", command_, " --help");
+      fail_usage(source, ": ", message_of(error), "; see ", command_, " --help");
     }
     fail_usage(source, ": --", name, " needs a value; see ", command_, " --help");
   } catch (const po::error& error) {
-    fail_usage(source, ": ", error.what(), "; see ", command_, " --help");
+    fail_usage(source, ": ", message_of(error), "; see ", command_, " --help");
   }
   set_quiet(quiet);
   return true;

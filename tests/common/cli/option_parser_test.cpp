@@ -73,6 +73,9 @@ TEST(OptionParser, SaysWhatIsWrongInItsOwnWords) {
             "program work: --number: \"abc\" is not a whole number" + help);
   EXPECT_EQ(error_of({"--number", "') for option"}),
             "program work: --number: \"') for option\" is not a whole number" + help);
+  // Boost's own message of this would never end.
+  EXPECT_EQ(error_of({"--number", "%value%"}),
+            "program work: --number: \"%value%\" is not a whole number" + help);
   EXPECT_EQ(error_of({"--ratio", "x"}), "program work: --ratio: \"x\" is not a number" + help);
   EXPECT_EQ(error_of({"--number"}), "program work: --number needs a value" + help);
   EXPECT_EQ(error_of({"--number", "7", "foo.h5"}),
