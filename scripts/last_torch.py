@@ -307,8 +307,9 @@ def main():
     import timm
     from PIL import Image
     side = load(arguments.network)
+    check_weights(arguments.weights, side)  # before timm complains of another's shapes
     backbone = timm.create_model(arguments.timm, checkpoint_path=arguments.weights)
-    model = LastModel(backbone, side, arguments.weights).eval()
+    model = LastModel(backbone, side).eval()
     for path in arguments.images:
         with torch.no_grad():
             probabilities = model(preprocess(Image.open(path), side)[None]).softmax(-1)[0]
