@@ -203,7 +203,8 @@ TEST(Resume, TellsHowFarItIsAndCanBeStopped) {
   };
   FeatureStoreWriter writer(folder / "a.h5", manifest, see);
   EXPECT_TRUE(std::ranges::is_sorted(seen));
-  EXPECT_EQ(seen.back(), 150);  // the bad one is looked at as well
+  // With the row that is not as it should be, unless the check that was stopped had come to it.
+  EXPECT_TRUE(seen.back() == 150 || seen.back() == 149) << seen.back();
   EXPECT_EQ(writer.rows_stored(), 149);
   testing::write_example_row(writer, 3);
   testing::write_example_rows(writer, 150, 200);
