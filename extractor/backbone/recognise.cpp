@@ -150,7 +150,7 @@ RecognisedCheckpoint recognise_checkpoint(const StateDict& tensors, const std::s
   result.prefix = found->prefix;
   const auto file_name = [family = found->family, prefix = found->prefix,
                           file = found->tensors](const std::string& name) {
-    return prefix + (family->file_name == nullptr ? name : family->file_name(file, name));
+    return prefix + family->file_name(file, name);
   };
   try {
     result.checkpoint = found->family->convert(std::move(found->tensors));

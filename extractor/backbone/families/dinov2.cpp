@@ -45,10 +45,6 @@ const Replacements& names() {
   return kNames;
 }
 
-std::string file_name(const StateDict& tensors, const std::string& name) {
-  return undo_renaming(names(), tensors, name);
-}
-
 CanonicalCheckpoint convert(StateDict tensors) {
   CanonicalCheckpoint checkpoint;
   checkpoint.tensors = renamed(without_chunks(tensors), names());
@@ -71,7 +67,7 @@ CanonicalCheckpoint convert(StateDict tensors) {
 Family dinov2_family() {
   return {"dinov2", "DINOv2", {"patch_embed.proj.weight", "cls_token", "pos_embed"},
           applies,  convert,  nullptr,
-          file_name};
+          names};
 }
 
 }  // namespace last

@@ -70,10 +70,6 @@ const Replacements& names() {
   return kNames;
 }
 
-std::string file_name(const StateDict& tensors, const std::string& name) {
-  return undo_renaming(names(), tensors, name);
-}
-
 CanonicalCheckpoint convert(StateDict tensors) {
   CanonicalCheckpoint checkpoint;
   const bool metas = is_metas(tensors);
@@ -119,7 +115,7 @@ void set_dinov3_hints(ArchitectureHints& hints) {
 Family dinov3_family() {
   return {"dinov3", "DINOv3", {"patch_embed.proj.weight", "cls_token", "blocks.0.norm1.weight"},
           applies,  convert,  nullptr,
-          file_name};
+          names};
 }
 
 }  // namespace last

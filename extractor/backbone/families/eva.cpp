@@ -28,10 +28,6 @@ const Replacements& names() {
   return kNames;
 }
 
-std::string file_name(const StateDict& tensors, const std::string& name) {
-  return undo_renaming(names(), tensors, name);
-}
-
 CanonicalCheckpoint convert(StateDict tensors) {
   CanonicalCheckpoint checkpoint;
   checkpoint.tensors = renamed(tensors, names());
@@ -68,7 +64,7 @@ Family eva_family() {
           applies,
           convert,
           nullptr,
-          file_name};
+          names};
 }
 
 }  // namespace last

@@ -163,6 +163,11 @@ bool Family::recognises(const StateDict& tensors) const {
          (applies == nullptr || applies(tensors));
 }
 
+std::string Family::file_name(const StateDict& tensors, const std::string& canonical) const {
+  if (names != nullptr) return undo_renaming(names(), tensors, canonical);
+  return undo_names == nullptr ? canonical : undo_names(tensors, canonical);
+}
+
 std::span<const Family> families() {
   static const Family kFamilies[] = {google_family(),
                                      dinov3_family(),

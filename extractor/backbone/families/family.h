@@ -82,11 +82,13 @@ struct Family {
   CanonicalCheckpoint (*convert)(StateDict tensors);
   // Evidence outside of the model's own tensors, in the whole file; null: none.
   void (*look_around)(const StateDict& file, ArchitectureHints& hints) = nullptr;
-  // What a file of the family with these tensors would call what has the canonical name `name`;
-  // null: the same.
-  std::string (*file_name)(const StateDict& tensors, const std::string& name) = nullptr;
+  // What convert() renames; null: it does otherwise, and undo_names tells how to go back.
+  const Replacements& (*names)() = nullptr;
+  std::string (*undo_names)(const StateDict& tensors, const std::string& name) = nullptr;
 
   bool recognises(const StateDict& tensors) const;
+  // What a file of the family with these tensors would call what has this canonical name.
+  std::string file_name(const StateDict& tensors, const std::string& canonical) const;
 };
 
 // In the order in which they are tried: those with the most particular marks first.

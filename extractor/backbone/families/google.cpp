@@ -190,6 +190,7 @@ Family google_family() {
           applies,
           convert,
           nullptr,
+          nullptr,
           file_name};
 }
 

@@ -39,10 +39,6 @@ const Replacements& names() {
   return kNames;
 }
 
-std::string file_name(const StateDict& tensors, const std::string& name) {
-  return undo_renaming(names(), tensors, name);
-}
-
 CanonicalCheckpoint convert(StateDict tensors) {
   CanonicalCheckpoint checkpoint;
   // Its own files have these names too; the ones without a pooling have no final norm either.
@@ -75,7 +71,7 @@ Family open_clip_family() {
           nullptr,
           convert,
           look_around,
-          file_name};
+          names};
 }
 
 }  // namespace last

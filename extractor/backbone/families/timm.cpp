@@ -15,10 +15,6 @@ const Replacements& names() {
   return kNames;
 }
 
-std::string file_name(const StateDict& tensors, const std::string& name) {
-  return undo_renaming(names(), tensors, name);
-}
-
 CanonicalCheckpoint convert(StateDict tensors) {
   CanonicalCheckpoint checkpoint;
   checkpoint.tensors = renamed(tensors, names());
@@ -82,9 +78,9 @@ bool is_tanh_siglip(const StateDict& tensors) {
 }
 
 Family timm_family() {
-  return {"timm",   "timm names", {"patch_embed.proj.weight", "blocks.0.norm1.weight"},
-          nullptr,  convert,      look_around,
-          file_name};
+  return {"timm",  "timm names", {"patch_embed.proj.weight", "blocks.0.norm1.weight"},
+          nullptr, convert,      look_around,
+          names};
 }
 
 }  // namespace last

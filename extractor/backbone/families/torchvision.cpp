@@ -22,10 +22,6 @@ const Replacements& names() {
   return kNames;
 }
 
-std::string file_name(const StateDict& tensors, const std::string& name) {
-  return undo_renaming(names(), tensors, name);
-}
-
 CanonicalCheckpoint convert(StateDict tensors) {
   CanonicalCheckpoint checkpoint;
   ignore(tensors, checkpoint.ignored, {{"heads.", "classification head"}});
@@ -41,8 +37,9 @@ CanonicalCheckpoint convert(StateDict tensors) {
 }  // namespace
 
 Family torchvision_family() {
-  return {"torchvision", "torchvision ViT", {"conv_proj.weight", "class_token"}, nullptr, convert,
-          nullptr,       file_name};
+  return {"torchvision", "torchvision ViT", {"conv_proj.weight", "class_token"},
+          nullptr,       convert,           nullptr,
+          names};
 }
 
 }  // namespace last

@@ -27,10 +27,6 @@ const Replacements& names() {
   return kNames;
 }
 
-std::string file_name(const StateDict& tensors, const std::string& name) {
-  return undo_renaming(names(), tensors, name);
-}
-
 bool applies(const StateDict& tensors) {
   return std::ranges::any_of(tensors, [](const auto& entry) {
     return entry.first.starts_with("layer.") || entry.first.starts_with("model.layer.");
@@ -71,7 +67,7 @@ Family transformers_dinov3_family() {
           applies,
           convert,
           nullptr,
-          file_name};
+          names};
 }
 
 }  // namespace last

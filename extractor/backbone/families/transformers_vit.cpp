@@ -42,10 +42,6 @@ const Replacements& names() {
   return kNames;
 }
 
-std::string file_name(const StateDict& tensors, const std::string& name) {
-  return undo_renaming(names(), tensors, name);
-}
-
 CanonicalCheckpoint convert(StateDict tensors) {
   CanonicalCheckpoint checkpoint;
   checkpoint.tensors = renamed(tensors, names());
@@ -79,7 +75,7 @@ Family transformers_vit_family() {
           nullptr,
           convert,
           nullptr,
-          file_name};
+          names};
 }
 
 }  // namespace last
