@@ -5,12 +5,11 @@
 #include <nlohmann/json.hpp>
 
 #include "common/error.h"
-#include "common/feature_store/hex.h"
-#include "common/io/checksum.h"
 #include "common/io/file.h"
 #include "common/io/json_integer.h"
 #include "common/io/json_text.h"
 #include "trainer/report/network_table_reader.h"
+#include "trainer/report/run_checksums.h"
 
 namespace last {
 namespace {
@@ -18,8 +17,6 @@ namespace {
 constexpr char kTable[] = "checkpoints/joined.csv";
 constexpr char kRecord[] = "checkpoints/joined.json";  // written before the table
 constexpr char kRemedy[] = "delete the run directory and run `trainer merge` again";
-
-std::string checksum_of(const std::string& text) { return hex(crc32c(text.data(), text.size())); }
 
 }  // namespace
 

@@ -22,9 +22,9 @@ bool has_checksum(const std::string& name) {
           name.ends_with(".csv"));
 }
 
-std::string checksum_of(const std::string& text) { return hex(crc32c(text.data(), text.size())); }
-
 }  // namespace
+
+std::string checksum_of(const std::string& text) { return hex(crc32c(text.data(), text.size())); }
 
 void save_run_checksums(const std::string& run, const std::string& networks_csv) {
   nlohmann::json checksums = {{"networks.csv", checksum_of(networks_csv)}};

@@ -9,6 +9,9 @@ namespace last {
 // text and carry none themselves; and of these checksums. Networks, ensembles and cost.json carry
 // their own.
 
+// CRC-32C in hex, as the records of a run hold it.
+std::string checksum_of(const std::string& text);
+
 // Written before networks.csv, which makes the run a finished one and whose text is given.
 void save_run_checksums(const std::string& run, const std::string& networks_csv);
 

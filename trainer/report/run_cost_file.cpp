@@ -3,19 +3,16 @@
 #include <nlohmann/json.hpp>
 
 #include "common/error.h"
-#include "common/feature_store/hex.h"
-#include "common/io/checksum.h"
 #include "common/io/file.h"
 #include "common/io/json_integer.h"
 #include "common/io/json_text.h"
+#include "trainer/report/run_checksums.h"
 
 namespace last {
 namespace {
 
-std::string checksum_of(const CostRecord& cost) {
-  const std::string text =
-      nlohmann::json({cost.sessions, cost.seconds, cost.peak_memory_bytes}).dump();
-  return hex(crc32c(text.data(), text.size()));
+std::string own_checksum(const CostRecord& cost) {
+  return checksum_of(nlohmann::json({cost.sessions, cost.seconds, cost.peak_memory_bytes}).dump());
 }
 
 constexpr char kRemedy[] = "remove it to go on without the cost";
@@ -26,7 +23,7 @@ void save_cost(const std::string& path, const CostRecord& cost) {
   const nlohmann::json file = {{"sessions", cost.sessions},
                                {"seconds", cost.seconds},
                                {"peak_memory_bytes", cost.peak_memory_bytes},
-                               {"crc32c", checksum_of(cost)}};
+                               {"crc32c", own_checksum(cost)}};
   write_file_atomically(path, file.dump(2) + "\n");
 }
 
@@ -41,7 +38,7 @@ CostRecord load_cost(const std::string& path) {
   } catch (const nlohmann::json::exception& error) {
     fail("\"", path, "\" is damaged: ", error.what(), "; ", kRemedy);
   }
-  const std::string found = checksum_of(cost);
+  const std::string found = own_checksum(cost);
   if (found != stored) {
     fail("\"", path, "\" is damaged: its CRC-32C is ", stored, ", that of its numbers is ", found,
          "; ", kRemedy);
