@@ -37,7 +37,7 @@ cv::Mat decode_with_opencv(std::span<const uint8_t> bytes, ImageFormat format) {
   try {
     image = cv::imdecode(file, cv::IMREAD_COLOR | cv::IMREAD_IGNORE_ORIENTATION);
   } catch (const cv::Exception& error) {
-    if (error.code == cv::Error::StsNoMem) throw std::bad_alloc();
+    if (error.code == cv::Error::StsNoMem) throw;  // no bad image: decode_image() says what it is
     throw BadImage(concat("broken or unsupported ", format_name(format), ": ", error.err));
   }
   if (image.empty() || image.type() != CV_8UC3) {
