@@ -51,8 +51,7 @@ std::string describe(const Setting& setting) {
     if (!n.bias_correction) text += " no bias correction";
     if (n.biases) text += " biases";
   }
-  text += ' ';  // one string less than with +, which GCC 12 warns of for no reason
-  text += to_string(n.pool);
+  text += " " + to_string(n.pool);
   if (n.norm != usual.norm) text += " norm " + to_string(n.norm);
   text += " lr " + shortest(setting.learning_rate);
   if (setting.head_learning_rate_scale != 1) {
