@@ -7,13 +7,13 @@
 #include <cstdint>
 #include <map>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include <ATen/Parallel.h>
 #include <benchmark/benchmark.h>
 
+#include "common/cli/device.h"
 #include "common/last/fused/engine.h"
 #include "tests/benchmarks/best_time.h"
 #include "tests/benchmarks/plain_network.h"
@@ -24,7 +24,7 @@ namespace {
 constexpr int64_t kBatch = 32;
 
 int threads() {
-  static const int count = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  static const int count = available_processors();
   return count;
 }
 

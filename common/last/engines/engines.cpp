@@ -1,5 +1,6 @@
 #include "common/last/engines/engines.h"
 
+#include <array>
 #include <utility>
 
 #include "common/error.h"
@@ -9,21 +10,28 @@
 
 namespace last {
 
+namespace {
+
+constexpr std::array<std::pair<Precision, const char*>, 5> kPrecisions = {{
+    {Precision::kAuto, "auto"},
+    {Precision::kFloat32, "fp32"},
+    {Precision::kTensorFloat32, "tf32"},
+    {Precision::kBFloat16, "bf16"},
+    {Precision::kFloat16, "fp16"},
+}};
+
+}  // namespace
+
 Precision parse_precision(const std::string& name) {
-  if (name == "auto") return Precision::kAuto;
-  if (name == "fp32") return Precision::kFloat32;
-  if (name == "bf16") return Precision::kBFloat16;
-  fail_usage("--precision: \"", name, "\" is not one of auto, fp32, bf16");
+  for (const auto& [precision, text] : kPrecisions) {
+    if (name == text) return precision;
+  }
+  fail_usage("--precision: \"", name, "\" is not one of auto, fp32, tf32, bf16, fp16");
 }
 
 std::string to_string(Precision precision) {
-  switch (precision) {
-    case Precision::kAuto:
-      return "auto";
-    case Precision::kFloat32:
-      return "fp32";
-    case Precision::kBFloat16:
-      return "bf16";
+  for (const auto& [known, text] : kPrecisions) {
+    if (precision == known) return text;
   }
   return "";
 }
@@ -41,10 +49,24 @@ Precision resolve_precision(Precision precision, const c10::Device& device) {
 
 namespace {
 
+ProductPrecision product_precision(Precision precision) {
+  switch (precision) {
+    case Precision::kTensorFloat32:
+      return ProductPrecision::kTf32;
+    case Precision::kBFloat16:
+      return ProductPrecision::kBf16;
+    case Precision::kFloat16:
+      return ProductPrecision::kFp16;
+    default:
+      return ProductPrecision::kFp32;
+  }
+}
+
 GemmOptions gemm_options(const ComputeOptions& compute) {
   GemmOptions options;
-  options.products =
-      compute.precision == Precision::kBFloat16 ? ProductPrecision::kBf16 : ProductPrecision::kFp32;
+  options.products = product_precision(compute.precision);
+  // In fp32 the batched products are the faster ones.
+  if (options.products == ProductPrecision::kBf16) options.attention = AttentionKernel::kFused;
   options.max_bytes = compute.max_scratch_bytes;
   return options;
 }
@@ -54,6 +76,10 @@ GemmOptions gemm_options(const ComputeOptions& compute) {
 std::unique_ptr<Engine> make_engine(BankConfig config, const ComputeOptions& options) {
   if (!options.device.is_cpu()) {
     return make_gemm_engine(std::move(config), options.device, gemm_options(options));
+  }
+  if (options.precision == Precision::kTensorFloat32 || options.precision == Precision::kFloat16) {
+    fail("--precision ", to_string(options.precision),
+         ": a processor has no such products, they are for --device cuda; use fp32");
   }
   if (options.precision == Precision::kBFloat16) {
     if (!has_fast_bf16()) {

@@ -10,10 +10,10 @@
 namespace last {
 
 // Of the matrix products of training; statistics, softmax, losses, optimiser and all streams of
-// n x D are fp32, and on a CPU all that predictions are made of.
-enum class Precision { kAuto, kFloat32, kBFloat16 };
+// n x D are fp32, and so is all that predictions are made of. TF32 and fp16 are for GPUs.
+enum class Precision { kAuto, kFloat32, kTensorFloat32, kBFloat16, kFloat16 };
 
-// "auto" | "fp32" | "bf16"; anything else is a UsageError.
+// "auto" | "fp32" | "tf32" | "bf16" | "fp16"; anything else is a UsageError.
 Precision parse_precision(const std::string& name);
 std::string to_string(Precision precision);
 
@@ -29,8 +29,9 @@ struct ComputeOptions {
   int64_t max_scratch_bytes = int64_t{4} << 30;
 };
 
-// The fastest engine for the device: fused on the CPU, GEMM on a GPU. kAuto is kFloat32 here. bf16
-// on a processor without fast products of that type (AMX) is an Error.
+// The fastest engine for the device: fused on the CPU, GEMM on a GPU. kAuto is kFloat32 here. An
+// Error where the device has no fast products of that precision: a processor has them for fp32 and,
+// with AMX, for bf16.
 std::unique_ptr<Engine> make_engine(BankConfig config, const ComputeOptions& options);
 
 // How that engine cuts up a batch, and what it allocates for it.

@@ -59,13 +59,14 @@ class GemmEngine final : public Engine {
   void check_labels(const at::Tensor& features, const at::Tensor& labels) const;
   // The chunks for a batch of `images`; kept from call to call.
   const std::vector<NetworkChunk>& chunks(const std::vector<uint8_t>& active, int64_t images);
-  TokenMaps token_maps(const at::Tensor& features, int64_t first, int64_t images) const;
+  TokenMaps token_maps(const at::Tensor& features, int64_t first, int64_t images,
+                       const gemm::Products& products) const;
   Forward forward(const TokenMaps& maps, const Parameters& p, const NetworkChunk& chunk,
-                  bool keep_states) const;
+                  const gemm::Products& products, bool keep_states) const;
   Parameters backward(const TokenMaps& maps, const Parameters& p, Forward& forward,
                       const at::Tensor& d_logits) const;
-  gemm::ModuleContext context() const {
-    return {shape_, products_, options_.attention, options_.attention_max_bytes};
+  gemm::ModuleContext context(const gemm::Products& products) const {
+    return {shape_, products, options_.attention, options_.attention_max_bytes};
   }
 
   BankConfig config_;
@@ -73,6 +74,7 @@ class GemmEngine final : public Engine {
   GemmOptions options_;
   gemm::Shape shape_;
   gemm::Products products_;
+  gemm::Products exact_{ProductPrecision::kFp32};
   gemm::FrozenNorm frozen_;
   at::Tensor own_class_;  // [K, 1, C]
   at::Tensor smoothing_;  // [K, 1, 1]
@@ -150,22 +152,25 @@ const std::vector<NetworkChunk>& GemmEngine::chunks(const std::vector<uint8_t>& 
   return chunks_;
 }
 
-TokenMaps GemmEngine::token_maps(const at::Tensor& features, int64_t first, int64_t images) const {
+TokenMaps GemmEngine::token_maps(const at::Tensor& features, int64_t first, int64_t images,
+                                 const gemm::Products& products) const {
   const auto part = features.narrow(0, first, images).to(device_, features.scalar_type(), true);
   return gemm::make_token_maps(part, config_.network, config_.backbone, shape_,
-                               products_.operand_type());
+                               products.operand_type());
 }
 
 GemmEngine::Forward GemmEngine::forward(const TokenMaps& maps, const Parameters& p,
-                                        const NetworkChunk& chunk, bool keep_states) const {
+                                        const NetworkChunk& chunk, const gemm::Products& products,
+                                        bool keep_states) const {
   Forward result;
   const int64_t images = maps.pooled.size(0);
   auto pooled = maps.pooled.unsqueeze(0).expand({chunk.size(), images, shape_.dim});
   if (shape_.modules() > 0) {
     result.weights = gemm::make_weights(p, shape_);
     {
-      const gemm::TensorFloat32 products(products_.tensor_float32());
-      result.activations = gemm::modules_forward(context(), maps, result.weights, keep_states);
+      const gemm::TensorFloat32 allowed(products.tensor_float32());
+      result.activations =
+          gemm::modules_forward(context(products), maps, result.weights, keep_states);
     }
     // pool(z_m + sum_j O_j A_j) = pool(z_m) + sum_j pool(O_j) A_j
     result.pooled_branches =
@@ -197,8 +202,9 @@ Parameters GemmEngine::backward(const TokenMaps& maps, const Parameters& p, Forw
       .narrow(3, shape_.first_pooled, shape_.pooled)
       .copy_(d_pooled_branches.div(static_cast<double>(shape_.pooled)).unsqueeze(3));
   {
-    const gemm::TensorFloat32 products(products_.tensor_float32());
-    gemm::modules_backward(context(), maps, weights, forward.activations, d_branches, gradient);
+    const gemm::TensorFloat32 allowed(products_.tensor_float32());
+    gemm::modules_backward(context(products_), maps, weights, forward.activations, d_branches,
+                           gradient);
   }
   gemm::weights_backward(p, weights, gradient, shape_, result);
   return result;
@@ -222,10 +228,10 @@ BatchResult GemmEngine::forward_backward(const at::Tensor& features, const at::T
   const auto& parts = chunks(active, batch);
   for (int64_t first = 0; first < batch; first += plan_.images) {
     const int64_t images = std::min(plan_.images, batch - first);
-    const auto maps = token_maps(features, first, images);
+    const auto maps = token_maps(features, first, images, products_);
     for (const auto& chunk : parts) {
       const auto p = chunk.take(parameters);
-      auto pass = forward(maps, p, chunk, true);
+      auto pass = forward(maps, p, chunk, products_, true);
       const auto rows = [&](const at::Tensor& t) { return chunk.take(t).narrow(1, first, images); };
       const auto part = gemm::cross_entropy(
           pass.head.logits,
@@ -264,10 +270,10 @@ at::Tensor GemmEngine::logits(const at::Tensor& features, const std::vector<uint
   const auto& parts = chunks(active, batch);
   for (int64_t first = 0; first < batch; first += plan_.images) {
     const int64_t images = std::min(plan_.images, batch - first);
-    const auto maps = token_maps(features, first, images);
+    const auto maps = token_maps(features, first, images, exact_);
     auto rows = result.narrow(1, first, images);
     for (const auto& chunk : parts) {
-      const auto pass = forward(maps, chunk.take(parameters), chunk, false);
+      const auto pass = forward(maps, chunk.take(parameters), chunk, exact_, false);
       chunk.put(rows, pass.head.logits, false);
     }
   }

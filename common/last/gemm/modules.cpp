@@ -26,7 +26,12 @@ at::Tensor relative_rstd(const at::Tensor& g, const at::Tensor& o, const at::Ten
 }  // namespace
 
 bool ModuleContext::fused_attention(const c10::Device& device) const {
-  return attention == AttentionKernel::kFused && fused_attention_fits(device, shape.head_dim());
+  return attention == AttentionKernel::kFused &&
+         fused_attention_fits(device, shape.head_dim(), attention_type());
+}
+
+at::ScalarType ModuleContext::attention_type() const {
+  return products.operand_type() == at::kBFloat16 ? at::kBFloat16 : at::kFloat;
 }
 
 at::Tensor project_qkv(const at::Tensor& s, const at::Tensor& alpha, const at::Tensor& constant,
@@ -81,7 +86,7 @@ Activations modules_forward(const ModuleContext& context, const TokenMaps& maps,
     const auto constant = weights.qkv_constant.select(1, i);
     const auto qkv = project_qkv(s_rows, state.alpha, constant, shape);
     const auto output = context.fused_attention(qkv.device())
-                            ? fused_attention(qkv)
+                            ? fused_attention(qkv, context.attention_type())
                             : attention(qkv, context.attention_max_bytes);  // [K B h, d, n]
     const auto o_i = result.branches.narrow(1, i * s, s);
     o_i.narrow(1, 0, shape.rank)

@@ -43,6 +43,8 @@ struct ModuleContext {
   int64_t attention_max_bytes;
 
   bool fused_attention(const c10::Device& device) const;
+  // bf16 where the products with the token maps are, else fp32.
+  at::ScalarType attention_type() const;
 };
 
 Activations modules_forward(const ModuleContext& context, const TokenMaps& maps,

@@ -20,7 +20,7 @@ at::Tensor qkv_backward(const ModuleContext& context, const at::Tensor& qkv, con
                             .transpose(1, 2)
                             .reshape({-1, shape.head_dim(), n});
   const auto d_qkv = context.fused_attention(qkv.device())
-                         ? fused_attention_backward(qkv, d_output)
+                         ? fused_attention_backward(qkv, d_output, context.attention_type())
                          : attention_backward(qkv, d_output, context.attention_max_bytes);
   return d_qkv.view({3, networks, images, shape.rank, n})
       .permute({1, 0, 3, 2, 4});  // [K, 3, r, B, n]

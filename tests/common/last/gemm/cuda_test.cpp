@@ -1,4 +1,3 @@
-#include <optional>
 #include <string>
 
 #include <gtest/gtest.h>
@@ -11,23 +10,36 @@
 namespace last {
 namespace {
 
-class GemmEngineCudaTest : public testing::Test {
- protected:
+// The GPU, or why there is none. Asked before the first test: torch looks for its CUDA library
+// once.
+struct Gpu : testing::Environment {
   void SetUp() override {
     try {
-      device_ = resolve_device("cuda");
+      device = resolve_device("cuda");
     } catch (const Error& error) {
-      GTEST_SKIP() << "needs a GPU: " << error.what();
+      problem = error.what();
     }
   }
 
-  c10::Device device_{c10::kCPU};
+  c10::Device device{c10::kCPU};
+  std::string problem;
+};
+Gpu* const gpu = dynamic_cast<Gpu*>(testing::AddGlobalTestEnvironment(new Gpu));
+
+class GemmEngineCudaTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!gpu->problem.empty()) GTEST_SKIP() << "needs a GPU: " << gpu->problem;
+  }
+
+  const c10::Device device_ = gpu->device;
 };
 
 TEST_F(GemmEngineCudaTest, FirstGradientsEqualTheReference) {
   for (const BankCase& bank : bank_cases()) {
     SCOPED_TRACE(bank.name);
     for (const auto kernel : {AttentionKernel::kProducts, AttentionKernel::kFused}) {
+      SCOPED_TRACE(kernel == AttentionKernel::kFused ? "fused" : "products");
       const auto engine = make_gemm_engine(bank.config(), device_, {.attention = kernel});
       const auto step = run(*engine, bank, bank.all_active(), bank.parameters().to(device_));
       expect_close(step, run_reference(bank, bank.all_active()), 1e-5);
@@ -46,9 +58,14 @@ TEST_F(GemmEngineCudaTest, FasterProductsStayNearTheReference) {
                                                             {ProductPrecision::kFp16, 8e-3},
                                                             {ProductPrecision::kBf16, 3e-2}};
   for (const auto& [precision, tolerance] : tolerances) {
-    const auto engine = make_gemm_engine(bank.config(), device_, {.products = precision});
-    const auto step = run(*engine, bank, bank.all_active(), bank.parameters().to(device_));
-    expect_close(step, reference, tolerance);
+    for (const auto kernel : {AttentionKernel::kProducts, AttentionKernel::kFused}) {
+      SCOPED_TRACE(
+          concat("precision ", static_cast<int>(precision), ", kernel ", static_cast<int>(kernel)));
+      const auto engine =
+          make_gemm_engine(bank.config(), device_, {.products = precision, .attention = kernel});
+      const auto step = run(*engine, bank, bank.all_active(), bank.parameters().to(device_));
+      expect_close(step, reference, tolerance);
+    }
   }
 }
 
