@@ -74,7 +74,7 @@ TEST_F(Loading, FirstViewsAreAllThatIsHeldOfImagesThatAreOnlyEvaluated) {
   ASSERT_GT(all.total_rows(), all.size());
   EXPECT_EQ(plain.total_rows(), all.size());
   EXPECT_EQ(plain.ids(), all.ids());
-  FeatureSource source(plain, {0, 1, 2}, /*resident=*/true);
+  FeatureSource source(plain, {0, 1, 2}, Residence::kMemory);
   EXPECT_EQ(source.total_bytes(), plain.size() * source.row_bytes());
   int64_t loaded = 0;
   source.load([&](int64_t rows) { loaded = rows; });
@@ -90,12 +90,12 @@ TEST_F(Loading, FirstViewsAreAllThatIsHeldOfImagesThatAreOnlyEvaluated) {
   EXPECT_EQ(plain.joined_with(all).total_rows(), plain.size() + all.total_rows());
 }
 
-TEST_F(Loading, GivesTheRowsInOrderFromMemoryAndDiskWhateverTheThreads) {
+TEST_F(Loading, GivesTheRowsInOrderWhereverTheyAreKeptWhateverTheThreads) {
   const auto order = shuffled(40);
   for (const auto& maps : {std::vector<int64_t>{0, 1, 2}, {0, 2}, {1}, {1, 2}}) {
-    for (const bool resident : {false, true}) {
+    for (const auto residence : {Residence::kDisk, Residence::kMemory, Residence::kDevice}) {
       for (const int threads : {1, 2, 5}) {
-        FeatureSource source(dataset(), maps, resident, {threads});
+        FeatureSource source(dataset(), maps, residence, {threads});
         for (int epoch = 0; epoch < 2; ++epoch) {  // the second one reads only what it needs
           BatchLoader loader(source, order, 16, /*drop_last=*/false);
           EXPECT_EQ(loader.batches(), 3);
@@ -112,7 +112,8 @@ TEST_F(Loading, GivesTheRowsInOrderFromMemoryAndDiskWhateverTheThreads) {
               EXPECT_EQ(batch.labels.const_data_ptr<int32_t>()[k],
                         manifest.labels[1].labels[static_cast<size_t>(row_of(sample))]);
             }
-            ASSERT_EQ(bytes_of(batch.features), expected) << resident << " " << threads;
+            ASSERT_EQ(bytes_of(batch.features), expected)
+                << static_cast<int>(residence) << " " << threads;
           }
           EXPECT_EQ(i, 40);
           EXPECT_FALSE(loader.next(batch));
@@ -123,7 +124,7 @@ TEST_F(Loading, GivesTheRowsInOrderFromMemoryAndDiskWhateverTheThreads) {
 }
 
 TEST_F(Loading, StartsAtAnyBatchAndDropsTheRest) {
-  FeatureSource source(dataset(), {1}, false);
+  FeatureSource source(dataset(), {1}, Residence::kDisk);
   const auto order = shuffled(40);
   BatchLoader loader(source, order, 7, /*drop_last=*/true, 3);
   EXPECT_EQ(loader.batches(), 5);
@@ -138,7 +139,7 @@ TEST_F(Loading, StartsAtAnyBatchAndDropsTheRest) {
 }
 
 TEST_F(Loading, UsesMemoryAgainUnlessSomebodyKeepsIt) {
-  FeatureSource source(dataset(), {0, 1, 2}, false);
+  FeatureSource source(dataset(), {0, 1, 2}, Residence::kDisk);
   const auto order = sequential_order(source.data());
   BatchLoader loader(source, order, 2, /*drop_last=*/false);
   std::set<const void*> places;
@@ -164,7 +165,7 @@ TEST_F(Loading, StopsAtTheFirstDamagedRowOfABatch) {
   damage(row_of(20));
   damage(row_of(22));
   for (int repetition = 0; repetition < 10; ++repetition) {
-    FeatureSource source(dataset(), {1}, false);
+    FeatureSource source(dataset(), {1}, Residence::kDisk);
     BatchLoader loader(source, sequential_order(source.data()), 8, /*drop_last=*/false);
     LabelledBatch batch;
     EXPECT_TRUE(loader.next(batch));
@@ -173,14 +174,14 @@ TEST_F(Loading, StopsAtTheFirstDamagedRowOfABatch) {
     EXPECT_NE(error.find("a.h5\": row 21 (\""), std::string::npos) << error;
     EXPECT_NE(error.find("damaged: CRC-32C 0x"), std::string::npos) << error;
     EXPECT_NE(error.find("expected, 0x"), std::string::npos) << error;
-    FeatureSource resident(dataset(), {1}, true);
+    FeatureSource resident(dataset(), {1}, Residence::kMemory);
     EXPECT_EQ(error_of([&] { resident.load([](int64_t) {}); }), error);
     EXPECT_FALSE(resident.loaded());
   }
 }
 
 TEST_F(Loading, AFileThatIsCutOffMeanwhileIsAnError) {
-  FeatureSource source(dataset(), {0, 1, 2}, false);
+  FeatureSource source(dataset(), {0, 1, 2}, Residence::kDisk);
   const Extent features = read_footer(File::open_read(path))->excluded[0];
   std::filesystem::resize_file(path, features.offset + features.size / 2);
   BatchLoader loader(source, sequential_order(source.data()), 40, /*drop_last=*/false);
@@ -190,7 +191,7 @@ TEST_F(Loading, AFileThatIsCutOffMeanwhileIsAnError) {
 }
 
 TEST_F(Loading, CanBeInterruptedWhileMemoryIsFilled) {
-  FeatureSource source(dataset(), {0, 1, 2}, true, {3});
+  FeatureSource source(dataset(), {0, 1, 2}, Residence::kMemory, {3});
   EXPECT_THROW(source.load([](int64_t) { throw Interrupted("stopped"); }), Interrupted);
   EXPECT_FALSE(source.loaded());
   int64_t done = 0;
@@ -201,7 +202,7 @@ TEST_F(Loading, CanBeInterruptedWhileMemoryIsFilled) {
 
 TEST_F(Loading, CanBeLeftAtAnyTime) {
   for (int64_t taken = 0; taken < 4; ++taken) {
-    FeatureSource source(dataset(), {0, 2}, false);
+    FeatureSource source(dataset(), {0, 2}, Residence::kDisk);
     BatchLoader loader(source, shuffled(40), 4, /*drop_last=*/false);
     LabelledBatch batch;
     for (int64_t i = 0; i < taken; ++i) ASSERT_TRUE(loader.next(batch));

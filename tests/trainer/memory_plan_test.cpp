@@ -44,8 +44,8 @@ SearchSpace networks(int64_t count) {
 TEST(MemoryPlan, FeaturesAreHeldWhereTheyFitBesideTheNetworks) {
   const FeatureBytes features = {.sets = 100 * kMega, .batch = kMega};
   const auto least = plan(networks(3), features, 1000 * kMega).without_features();
-  EXPECT_TRUE(plan(networks(3), features, least + features.sets).resident);
-  EXPECT_FALSE(plan(networks(3), features, least + features.sets - 1).resident);
+  EXPECT_EQ(plan(networks(3), features, least + features.sets).residence, Residence::kMemory);
+  EXPECT_EQ(plan(networks(3), features, least + features.sets - 1).residence, Residence::kDisk);
 }
 
 TEST(MemoryPlan, CountsParametersGradientsAndTwoMomentsOfEveryNetwork) {
@@ -78,7 +78,7 @@ TEST(MemoryPlan, LessMemoryThanTheNetworksTakeIsAWarningWhileTheMachineHasIt) {
   testing::internal::CaptureStderr();
   const auto small = plan(networks(4), {.sets = kMega, .batch = 0}, 1);
   const auto said = testing::internal::GetCapturedStderr();
-  EXPECT_FALSE(small.resident);
+  EXPECT_EQ(small.residence, Residence::kDisk);
   EXPECT_NE(said.find("training 4 networks at the same time takes "), std::string::npos) << said;
   EXPECT_NE(said.find("--memory"), std::string::npos) << said;
 }

@@ -21,7 +21,7 @@ LabelledBatch first_batch(const RunOptions& options, const RunData& data,
                           const c10::Device& device) {
   std::vector<Draw> order;
   for (int64_t i = 0; i < options.schedule.batch_size; ++i) order.push_back({i, 0});
-  FeatureSource source(data.train, data.maps, /*resident=*/false);
+  FeatureSource source(data.train, data.maps, Residence::kDisk);
   BatchLoader loader(source, order, options.schedule.batch_size, /*drop_last=*/true);
   LabelledBatch batch;
   loader.next(batch);
@@ -53,6 +53,18 @@ std::string describe_engine(const EnginePlan& engine, const ComputeOptions& comp
 
 std::string size_text(int64_t bytes) { return format_size(static_cast<double>(bytes)); }
 
+const char* place_of(Residence residence) {
+  switch (residence) {
+    case Residence::kDevice:
+      return "held in the GPU's memory";
+    case Residence::kMemory:
+      return "held in memory";
+    case Residence::kDisk:
+      return "streamed from disk at every epoch";
+  }
+  return "";
+}
+
 // Steps of all epochs, validations counted as the share of a step that a forward pass is.
 double equivalent_steps(const RunData& data, const Schedule& schedule) {
   auto steps = static_cast<double>(batches_per_epoch(data.train, schedule) * schedule.epochs);
@@ -68,8 +80,7 @@ double equivalent_steps(const RunData& data, const Schedule& schedule) {
 }  // namespace
 
 std::string describe_memory(const MemoryPlan& plan) {
-  return concat(size_text(plan.features), " of features ",
-                plan.resident ? "held in memory" : "streamed from disk at every epoch", ", ",
+  return concat(size_text(plan.features), " of features ", place_of(plan.residence), ", ",
                 size_text(plan.states), " of networks with gradients and moments, ",
                 size_text(plan.scratch), " of working memory, ", size_text(plan.batches),
                 " of batches (limit ", size_text(plan.limit), ")");

@@ -138,7 +138,7 @@ void write_predictions(const RunDirectory& directory, const RunData& data,
   if (predictors.empty() || images.size() == 0) return;
   auto members = load_members(predictors, directory, data, compute);
 
-  FeatureSource source(images, data.maps, /*resident=*/false);
+  FeatureSource source(images, data.maps, Residence::kDisk);
   BatchLoader loader(source, sequential_order(images), batch_size, /*drop_last=*/false);
   Progress progress("predicting", "images", images.size());
   LabelledBatch batch;

@@ -187,7 +187,7 @@ std::vector<NetworkRow> Run::retrain(StageRunner& stages, Sources& sources,
   const auto members =
       missing_members(ensembles, settings, grid_size_ + static_cast<int64_t>(settings.size()));
   settings.insert(settings.end(), members.begin(), members.end());
-  FeatureSource both(data_.train.joined_with(data_.val), data_.maps, sources.train->resident(),
+  FeatureSource both(data_.train.joined_with(data_.val), data_.maps, sources.train->residence(),
                      sources.train->read_options());
   sources.train.reset();
   sources.val.reset();
@@ -236,7 +236,7 @@ int Run::execute() {
   const auto start = Clock::now();
   const RunCost cost(directory.file("cost.json"));
   log_info(describe_memory(memory_));
-  auto sources = make_sources(data_, memory_.resident, compute_.device);
+  auto sources = make_sources(data_, memory_.residence, compute_.device);
   StageRunner stages(options_, data_, compute_, directory);
   std::vector<Ensemble> ensembles;
   auto rows = search(directory, stages, sources, ensembles);

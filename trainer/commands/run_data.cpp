@@ -225,26 +225,26 @@ RunData open_run_data(const RunOptions& options) {
 }
 
 FeatureBytes feature_bytes(const RunData& data, int64_t batch_size, bool retrain) {
-  const FeatureSource train(data.train, data.maps, false);
+  const FeatureSource train(data.train, data.maps, Residence::kDisk);
   FeatureBytes bytes{train.total_bytes(),
                      train.total_bytes() / data.train.total_rows() * batch_size};
   if (data.has_val()) {
     const auto& val = retrain ? data.val : data.val.first_views();
-    bytes.sets += FeatureSource(val, data.maps, false).total_bytes();
+    bytes.sets += FeatureSource(val, data.maps, Residence::kDisk).total_bytes();
   }
   return bytes;
 }
 
-Sources make_sources(const RunData& data, bool resident, const c10::Device& device) {
+Sources make_sources(const RunData& data, Residence residence, const c10::Device& device) {
   ReadOptions read;
-  read.pinned = device.is_cuda();
-  const auto make = [&](Dataset set, bool held) {
-    return set.size() > 0 ? std::make_unique<FeatureSource>(std::move(set), data.maps, held, read)
+  read.device = device;
+  const auto make = [&](Dataset set, Residence kept) {
+    return set.size() > 0 ? std::make_unique<FeatureSource>(std::move(set), data.maps, kept, read)
                           : nullptr;
   };
-  // The test set is read once: never resident.
-  return {make(data.train, resident), make(data.val.first_views(), resident),
-          make(data.test, false)};
+  // The test set is read once: never kept.
+  return {make(data.train, residence), make(data.val.first_views(), residence),
+          make(data.test, Residence::kDisk)};
 }
 
 }  // namespace last

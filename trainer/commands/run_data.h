@@ -40,11 +40,11 @@ FeatureBytes feature_bytes(const RunData& data, int64_t batch_size, bool retrain
 
 // The data as sources of batches; val and test are null where there are none. Val is what networks
 // are evaluated on: view 0 of its images.
-//   resident  whether features that are read at every epoch are held in memory
-//   device    where batches will be copied
+//   residence  of features that are read at every epoch
+//   device     where batches are needed
 struct Sources {
   std::unique_ptr<FeatureSource> train, val, test;
 };
-Sources make_sources(const RunData& data, bool resident, const c10::Device& device);
+Sources make_sources(const RunData& data, Residence residence, const c10::Device& device);
 
 }  // namespace last

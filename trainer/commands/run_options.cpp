@@ -121,12 +121,13 @@ void add_machine_options(po::options_description& group, Texts& t, RunOptions& o
                       po::value(&options.device)->default_value("auto")->value_name("NAME"),
                       "auto | cpu | cuda | cuda:N");
   add(group, "precision", t.precision, "WHAT",
-      "of training's matrix products: auto (bf16 on CPUs with AMX, else fp32) | fp32 | bf16");
+      "of training's matrix products: auto (bf16 on CPUs with AMX, else fp32) | fp32 | bf16, and "
+      "on GPUs tf32 | fp16");
   add(group, "threads", t.threads, "N", "CPU threads; 0: all processors");
   add(group, "memory", t.memory, "SIZE",
       "memory that may be taken, of the GPU with --device cuda; features that don't fit beside the "
-      "networks are streamed from disk at every epoch (default: half of what is free, or 80 % of "
-      "the GPU's)");
+      "networks are streamed from disk at every epoch, those that don't fit into a GPU are held in "
+      "the machine's memory where that can (default: half of what is free, or 80 % of the GPU's)");
   add(group, "part", t.part, "I/N|auto",
       "train only part I (from 0) of N of the grid, every N-th network; `trainer merge` joins the "
       "parts. auto: I and N of a Slurm array, Open MPI or torchrun, and --run DIR becomes "

@@ -40,6 +40,7 @@ BatchLoader::BatchLoader(FeatureSource& source, std::vector<Draw> order, int64_t
   batches_ = drop_last ? rows / batch_size : (rows + batch_size - 1) / batch_size;
   if (next_to_open_ >= batches_) return;
   if (source_.resident() && !source_.loaded()) source_.load([](int64_t) {});
+  if (on_device()) return;
   rows_at_once_ = std::max<int64_t>(1, kBytesAtOnce / std::max<int64_t>(1, source_.row_bytes()));
   for (int64_t i = 0; i < kWindow; ++i) open_next();
   const int threads = std::max(1, source_.read_options().threads);
@@ -132,10 +133,21 @@ void BatchLoader::read_rows() {
   }
 }
 
+LabelledBatch BatchLoader::gathered(int64_t batch) const {
+  const int64_t size = size_of(batch);
+  const std::span draws(&order_[static_cast<size_t>(batch * batch_size_)],
+                        static_cast<size_t>(size));
+  return {source_.gather(draws), labels_of(source_.data(), draws.data(), size)};
+}
+
 bool BatchLoader::next(LabelledBatch& batch) {
   batch = {};  // its memory is free for the batch that is opened here
-  std::unique_lock lock(mutex_);
   if (next_to_return_ >= batches_) return false;
+  if (on_device()) {
+    batch = gathered(next_to_return_++);
+    return true;
+  }
+  std::unique_lock lock(mutex_);
   while (next_to_open_ < std::min(batches_, next_to_return_ + kWindow)) open_next();
   opened_.notify_all();
   Slot& slot = slot_of(next_to_return_);

@@ -20,8 +20,9 @@ struct LabelledBatch {
 };
 
 // Batches in a given order. Threads of its own read the next ones while one is used, row by row
-// into memory that is used again and again. Used by one thread; what comes out doesn't depend on
-// the number of reading threads.
+// into memory that is used again and again; rows that are kept on the device are put together
+// there, without threads. Used by one thread; what comes out doesn't depend on the number of
+// reading threads.
 class BatchLoader {
  public:
   // Batches in memory: the one in use, and those being read. The second of these keeps all threads
@@ -52,6 +53,8 @@ class BatchLoader {
   };
 
   int64_t size_of(int64_t batch) const;
+  bool on_device() const { return source_.residence() == Residence::kDevice; }
+  LabelledBatch gathered(int64_t batch) const;
   Slot& slot_of(int64_t batch) { return slots_[static_cast<size_t>(batch % kWindow)]; }
   void open_next();
   void read_rows();

@@ -28,10 +28,10 @@ Parameters initial_parameters(const std::vector<Setting>& settings, const BankCo
   return parameters.to(device);
 }
 
-at::Tensor target_indices(const std::vector<Setting>& settings) {
+at::Tensor target_indices(const std::vector<Setting>& settings, const c10::Device& device) {
   std::vector<int64_t> targets;
   for (const auto& setting : settings) targets.push_back(setting.target);
-  return at::tensor(targets, at::kLong);
+  return at::tensor(targets, at::kLong).to(device);
 }
 
 template <class Value>
@@ -53,7 +53,7 @@ Bank::Bank(std::vector<Setting> settings, const std::vector<Target>& targets,
       optimizer_(parameters_),
       active_(settings_.size(), 1),
       progress_(settings_.size()),
-      target_index_(target_indices(settings_)) {}
+      target_index_(target_indices(settings_, compute.device)) {}
 
 void Bank::keep(const std::vector<int64_t>& networks) {
   auto config = engine_->config();
@@ -68,16 +68,12 @@ void Bank::keep(const std::vector<int64_t>& networks) {
   settings_ = chosen(settings_, networks);
   progress_ = chosen(progress_, networks);
   active_.assign(networks.size(), 1);
-  target_index_ = target_indices(settings_);
+  target_index_ = target_indices(settings_, compute_.device);
   engine_ = make_engine(std::move(config), compute_);
 }
 
 int64_t Bank::classes(int64_t network) const {
   return engine_->config().classes[static_cast<size_t>(network)];
-}
-
-at::Tensor Bank::labels_of_networks(const at::Tensor& labels) const {
-  return labels.index_select(0, target_index_.to(labels.device()));
 }
 
 void Bank::step(const at::Tensor& features, const at::Tensor& labels, int64_t epoch, int64_t epochs,
@@ -86,8 +82,8 @@ void Bank::step(const at::Tensor& features, const at::Tensor& labels, int64_t ep
   for (size_t k = 0; k < active_.size(); ++k) {
     active_[k] = progress_[k].status == NetworkStatus::kOk ? 1 : 0;
   }
-  const auto result = engine_->forward_backward(features, labels_of_networks(labels), active_,
-                                                parameters_, gradients_);
+  const auto result = engine_->forward_backward(features, labels.index_select(0, target_index_),
+                                                active_, parameters_, gradients_);
   std::vector<StackedAdamW::Hyperparameters> rates(active_.size());
   std::vector<uint8_t> stepping = active_;
   for (size_t k = 0; k < active_.size(); ++k) {
@@ -117,19 +113,24 @@ void Bank::step(const at::Tensor& features, const at::Tensor& labels, int64_t ep
   for (auto& network : progress_) network.seconds += seconds / static_cast<double>(networks());
 }
 
-bool Bank::is_finite(int64_t network) const {
-  for (const auto& [name, tensor] : parameters_.network(network).named()) {
+std::vector<uint8_t> Bank::finite() const {
+  std::vector<uint8_t> finite(settings_.size(), 1);
+  for (const auto& [name, tensor] : parameters_.named()) {
     // A sum is finite unless an element is not (or all are huge, which is as bad).
-    if (!std::isfinite(tensor.sum().item<float>())) return false;
+    const auto sums = tensor.flatten(1).sum({1}).to(at::kCPU);
+    for (size_t k = 0; k < finite.size(); ++k) {
+      if (!std::isfinite(sums.const_data_ptr<float>()[k])) finite[k] = 0;
+    }
   }
-  return true;
+  return finite;
 }
 
 void Bank::finish_epoch() {
   constexpr double kUnmeasured = std::numeric_limits<double>::quiet_NaN();
+  const auto finite = this->finite();
   for (size_t k = 0; k < progress_.size(); ++k) {
     auto& network = progress_[k];
-    if (!is_finite(static_cast<int64_t>(k))) network.status = NetworkStatus::kDiverged;
+    if (finite[k] == 0) network.status = NetworkStatus::kDiverged;
     const auto count = static_cast<double>(network.labelled);
     const bool measured = network.labelled > 0 && network.status == NetworkStatus::kOk;
     network.train_loss = measured ? network.loss_sum / count : kUnmeasured;

@@ -35,7 +35,7 @@ class Bank {
   void keep(const std::vector<int64_t>& networks);
 
   // One step on a batch; learning rates are those of `epoch` of `epochs`.
-  //   labels int32 [targets, B]
+  //   labels int32 [targets, B], on the computing device
   void step(const at::Tensor& features, const at::Tensor& labels, int64_t epoch, int64_t epochs,
             int64_t warmup_epochs);
   // Turns the sums of the epoch into train_loss and train_accuracy. A network whose parameters are
@@ -46,8 +46,8 @@ class Bank {
   at::Tensor logits(const at::Tensor& features);
 
  private:
-  at::Tensor labels_of_networks(const at::Tensor& labels) const;
-  bool is_finite(int64_t network) const;
+  // [K] whether a network's parameters are all finite.
+  std::vector<uint8_t> finite() const;
 
   std::vector<Setting> settings_;
   ComputeOptions compute_;
@@ -57,7 +57,7 @@ class Bank {
   StackedAdamW optimizer_;
   std::vector<uint8_t> active_;
   std::vector<NetworkProgress> progress_;
-  at::Tensor target_index_;  // int64 [K]
+  at::Tensor target_index_;  // int64 [K], on the computing device
 };
 
 // The settings of equal shape together, in order of their first network.

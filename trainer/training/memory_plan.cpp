@@ -44,8 +44,10 @@ MemoryPlan plan_memory(const std::vector<Setting>& settings, const std::vector<T
   int64_t largest = 0;
   for (const auto& bank : plan.banks) largest = std::max(largest, bank.states);
   if (on_gpu) plan.scratch = largest / 2;
-  const int64_t left = plan.limit - plan.without_features();
-  compute.max_scratch_bytes = std::max<int64_t>(0, left);
+  int64_t left = std::max<int64_t>(0, plan.limit - plan.without_features());
+  const bool on_device = on_gpu && plan.features <= left / 2;
+  if (on_device) left -= plan.features;
+  compute.max_scratch_bytes = left;
   int64_t engines = 0;
   for (size_t b = 0; b < plan.banks.size(); ++b) {
     auto& engine = plan.banks[b].engine;
@@ -70,7 +72,8 @@ MemoryPlan plan_memory(const std::vector<Setting>& settings, const std::vector<T
   }
   const int64_t for_features =
       on_gpu ? available_memory() / 2 - plan.batches : plan.limit - plan.without_features();
-  plan.resident = plan.features <= for_features;
+  if (plan.features <= for_features) plan.residence = Residence::kMemory;
+  if (on_device) plan.residence = Residence::kDevice;
   return plan;
 }
 

@@ -4,6 +4,7 @@
 #include <optional>
 #include <vector>
 
+#include "trainer/data/feature_source.h"
 #include "trainer/training/bank.h"
 
 namespace last {
@@ -22,16 +23,16 @@ struct BankPlan {
 };
 
 // The memory that training takes, known before any of it is allocated. On a GPU, networks, working
-// memory and a batch lie there, and the features in the machine's memory; else all of it is the
-// machine's.
+// memory and batches lie there, and the features where they don't take more than half of what is
+// left; else they lie in the machine's memory, as everything does without a GPU.
 struct MemoryPlan {
   std::vector<BankPlan> banks;
-  int64_t limit = 0;      // of the memory that the networks lie in
-  int64_t states = 0;     // of all banks
-  int64_t scratch = 0;    // working memory of the engines
-  int64_t batches = 0;    // the batch in use and those being read
-  int64_t features = 0;   // of all rows that every epoch reads
-  bool resident = false;  // the features are held in memory, not read again at every epoch
+  int64_t limit = 0;                       // of the memory that the networks lie in
+  int64_t states = 0;                      // of all banks
+  int64_t scratch = 0;                     // working memory of the engines
+  int64_t batches = 0;                     // the batch in use and those being read
+  int64_t features = 0;                    // of all rows that every epoch reads
+  Residence residence = Residence::kDisk;  // of the features
 
   int64_t without_features() const { return states + scratch + batches; }
 };
