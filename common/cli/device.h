@@ -8,8 +8,8 @@
 namespace last {
 
 // "auto" | "cpu" | "cuda" | "cuda:N". auto: a GPU where one can be used, else the CPU. cuda without
-// a usable GPU is an Error, never a silent fallback. Loads libtorch's CUDA library only when asked;
-// to be asked before tensors are used: torch looks for that library once.
+// a usable GPU is an Error, never a silent fallback. Loads libtorch's CUDA library only when asked.
+// torch looks for that library once: ask before it is used for more than making CPU tensors.
 c10::Device resolve_device(const std::string& name);
 
 // Threads for computing: `requested`, or with 0 the processors this process may use. Sets torch's

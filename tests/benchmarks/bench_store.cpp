@@ -171,7 +171,7 @@ FeatureSource open_source(const Store& store, std::shared_ptr<BatchMemory> memor
   read.threads = kThreads;
   read.memory = std::move(memory);
   return FeatureSource(Dataset(open_stores("train", {store.path()}), {}, true), maps,
-                       /*resident=*/false, read);
+                       Residence::kDisk, read);
 }
 
 double seconds_of_epoch(FeatureSource& source, const std::vector<Draw>& order) {

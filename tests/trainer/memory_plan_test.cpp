@@ -26,9 +26,9 @@ BackboneInfo backbone() {
   return info;
 }
 
-MemoryPlan plan(const SearchSpace& space, FeatureBytes features, std::optional<int64_t> memory) {
+MemoryPlan plan(const SearchSpace& space, FeatureBytes features, std::optional<int64_t> memory,
+                ComputeOptions compute = {}) {
   const Target target = {.name = "label", .classes = 10, .class_names = {}};
-  ComputeOptions compute;
   compute.threads = 2;
   return plan_memory(make_grid(space, 1), {target}, backbone(), 32, features, memory, compute);
 }
@@ -46,6 +46,25 @@ TEST(MemoryPlan, FeaturesAreHeldWhereTheyFitBesideTheNetworks) {
   const auto least = plan(networks(3), features, 1000 * kMega).without_features();
   EXPECT_EQ(plan(networks(3), features, least + features.sets).residence, Residence::kMemory);
   EXPECT_EQ(plan(networks(3), features, least + features.sets - 1).residence, Residence::kDisk);
+}
+
+TEST(MemoryPlan, FeaturesStayOnAGpuWhereTheyTakeNoMoreThanHalfOfWhatIsLeft) {
+  ComputeOptions gpu;
+  gpu.device = c10::Device(c10::kCUDA, 0);  // planned for, not used
+  const int64_t memory = 1000 * kMega;
+  const auto kept = plan(networks(3), {.sets = 100 * kMega, .batch = kMega}, memory, gpu);
+  EXPECT_EQ(kept.residence, Residence::kDevice);
+  EXPECT_LE(kept.without_features() + kept.features, memory);
+  const auto large = plan(networks(3), {.sets = 600 * kMega, .batch = kMega}, memory, gpu);
+  EXPECT_EQ(large.residence, Residence::kMemory);
+  // Networks come first: what the smallest step needs is not given to features.
+  gpu.max_scratch_bytes = 1;
+  const Target target = {.name = "label", .classes = 10, .class_names = {}};
+  const auto config = bank_config(make_grid(networks(3), 1), {target}, backbone());
+  const int64_t step = plan_engine(config, 32, gpu).bytes;
+  const int64_t tight = kept.states * 3 / 2 + kept.batches + step * 13 / 10;
+  EXPECT_EQ(plan(networks(3), {.sets = step * 6 / 10, .batch = kMega}, tight, gpu).residence,
+            Residence::kMemory);
 }
 
 TEST(MemoryPlan, CountsParametersGradientsAndTwoMomentsOfEveryNetwork) {

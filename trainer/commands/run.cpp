@@ -59,10 +59,10 @@ ComputeOptions resolve_compute(RunOptions& options) {
 
 class Run {
  public:
-  Run(RunOptions options, RunData data)
+  Run(RunOptions options, RunData data, const ComputeOptions& compute)
       : options_(std::move(options)),
         data_(std::move(data)),
-        compute_(resolve_compute(options_)),
+        compute_(compute),
         settings_(make_grid(options_.space, static_cast<int64_t>(data_.targets.size()))),
         grid_size_(static_cast<int64_t>(settings_.size())) {
     if (options_.search.kind == SearchKind::kRandom) {
@@ -273,9 +273,10 @@ int trainer_run(const std::vector<std::string>& arguments) {
   auto options = parse_run_options(arguments);
   if (!options) return kExitDone;
   install_interrupt_handlers(options->time_limit);
+  const auto compute = resolve_compute(*options);
   auto data = open_run_data(*options);
   const bool dry_run = options->dry_run;
-  Run run(std::move(*options), std::move(data));
+  Run run(std::move(*options), std::move(data), compute);
   if (!dry_run) return run.execute();
   run.show_plan();
   return kExitDone;

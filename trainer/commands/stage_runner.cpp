@@ -15,7 +15,8 @@
 namespace last {
 namespace {
 
-// Reads features that are held in memory beforehand, so that it is seen and can be interrupted.
+// Reads features that are kept in memory or on the device beforehand, so that it is seen and can be
+// interrupted.
 void load_resident(FeatureSource& source) {
   if (!source.resident() || source.loaded()) return;
   Progress progress("loading features", "rows", source.data().total_rows());

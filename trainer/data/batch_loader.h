@@ -15,8 +15,8 @@
 namespace last {
 
 struct LabelledBatch {
-  at::Tensor features;  // [B, maps, n, D]
-  at::Tensor labels;    // int32 [targets, B]
+  at::Tensor features;  // [B, maps, n, D], on the device where the source keeps its rows there
+  at::Tensor labels;    // int32 [targets, B], on the CPU
 };
 
 // Batches in a given order. Threads of its own read the next ones while one is used, row by row

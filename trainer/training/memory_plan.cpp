@@ -20,6 +20,20 @@ int64_t states_of(const BankConfig& config) {
          count_parameters(config.network, config.backbone, classes);
 }
 
+// Plans the banks' engines with `max_bytes` of working memory. Returns what they take together: on
+// a GPU they use the same memory one after the other, on a CPU each keeps its own.
+int64_t plan_engines(const std::vector<BankConfig>& configs, int64_t batch_size, int64_t max_bytes,
+                     MemoryPlan& plan, ComputeOptions& compute) {
+  compute.max_scratch_bytes = max_bytes;
+  int64_t bytes = 0;
+  for (size_t b = 0; b < configs.size(); ++b) {
+    auto& engine = plan.banks[b].engine;
+    engine = plan_engine(configs[b], batch_size, compute);
+    bytes = compute.device.is_cpu() ? bytes + engine.bytes : std::max(bytes, engine.bytes);
+  }
+  return bytes;
+}
+
 std::string size_text(int64_t bytes) { return format_size(static_cast<double>(bytes)); }
 
 }  // namespace
@@ -30,8 +44,11 @@ MemoryPlan plan_memory(const std::vector<Setting>& settings, const std::vector<T
                        ComputeOptions& compute) {
   const bool on_gpu = !compute.device.is_cpu();
   MemoryPlan plan;
-  plan.limit =
-      memory.value_or(on_gpu ? free_device_memory(compute.device) / 5 * 4 : available_memory() / 2);
+  if (memory) {
+    plan.limit = *memory;
+  } else {
+    plan.limit = on_gpu ? free_device_memory(compute.device) / 5 * 4 : available_memory() / 2;
+  }
   plan.batches = kBatches * features.batch;
   plan.features = features.sets;
   std::vector<BankConfig> configs;
@@ -44,16 +61,13 @@ MemoryPlan plan_memory(const std::vector<Setting>& settings, const std::vector<T
   int64_t largest = 0;
   for (const auto& bank : plan.banks) largest = std::max(largest, bank.states);
   if (on_gpu) plan.scratch = largest / 2;
-  int64_t left = std::max<int64_t>(0, plan.limit - plan.without_features());
-  const bool on_device = on_gpu && plan.features <= left / 2;
-  if (on_device) left -= plan.features;
-  compute.max_scratch_bytes = left;
-  int64_t engines = 0;
-  for (size_t b = 0; b < plan.banks.size(); ++b) {
-    auto& engine = plan.banks[b].engine;
-    engine = plan_engine(configs[b], batch_size, compute);
-    // On a GPU they use the same memory one after the other; on a CPU each keeps its own.
-    engines = on_gpu ? std::max(engines, engine.bytes) : engines + engine.bytes;
+  const int64_t left = std::max<int64_t>(0, plan.limit - plan.without_features());
+  bool on_device = on_gpu && plan.features <= left / 2;
+  int64_t engines =
+      plan_engines(configs, batch_size, left - (on_device ? plan.features : 0), plan, compute);
+  if (on_device && plan.features + engines > left) {  // not even the least fits beside them
+    on_device = false;
+    engines = plan_engines(configs, batch_size, left, plan, compute);
   }
   plan.scratch += engines;
   if (plan.without_features() > plan.limit) {

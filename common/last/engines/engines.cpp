@@ -43,8 +43,18 @@ bool has_fast_bf16() { return fused_bf16_instruction_set() != fused_instruction_
 }  // namespace
 
 Precision resolve_precision(Precision precision, const c10::Device& device) {
-  if (precision != Precision::kAuto) return precision;
-  return device.is_cpu() && has_fast_bf16() ? Precision::kBFloat16 : Precision::kFloat32;
+  if (precision == Precision::kAuto) {
+    return device.is_cpu() && has_fast_bf16() ? Precision::kBFloat16 : Precision::kFloat32;
+  }
+  if (!device.is_cpu() || precision == Precision::kFloat32) return precision;
+  if (precision != Precision::kBFloat16) {
+    fail("--precision ", to_string(precision),
+         ": a processor has no such products, they are for --device cuda; use fp32");
+  }
+  if (!has_fast_bf16()) {
+    fail("--precision bf16: this processor has no fast bf16 products (AMX); use fp32");
+  }
+  return precision;
 }
 
 namespace {
@@ -77,14 +87,7 @@ std::unique_ptr<Engine> make_engine(BankConfig config, const ComputeOptions& opt
   if (!options.device.is_cpu()) {
     return make_gemm_engine(std::move(config), options.device, gemm_options(options));
   }
-  if (options.precision == Precision::kTensorFloat32 || options.precision == Precision::kFloat16) {
-    fail("--precision ", to_string(options.precision),
-         ": a processor has no such products, they are for --device cuda; use fp32");
-  }
-  if (options.precision == Precision::kBFloat16) {
-    if (!has_fast_bf16()) {
-      fail("--precision bf16: this processor has no fast bf16 products (AMX); use fp32");
-    }
+  if (resolve_precision(options.precision, options.device) == Precision::kBFloat16) {
     return make_fused_engine(std::move(config), options.threads, fused_bf16_instruction_set());
   }
   return make_fused_engine(std::move(config), options.threads);

@@ -17,7 +17,9 @@ enum class Precision { kAuto, kFloat32, kTensorFloat32, kBFloat16, kFloat16 };
 Precision parse_precision(const std::string& name);
 std::string to_string(Precision precision);
 
-// What "auto" means: bf16 on a processor with a unit for it (AMX), else fp32.
+// What "auto" means: bf16 on a processor with a unit for it (AMX), else fp32. Others stay what they
+// are; an Error where a processor has no fast products of theirs: it has them for fp32 and, with
+// AMX, for bf16. GPUs are not asked: TF32 and bf16 need Ampere or newer.
 Precision resolve_precision(Precision precision, const c10::Device& device);
 
 // Where and how banks are computed.
@@ -29,9 +31,8 @@ struct ComputeOptions {
   int64_t max_scratch_bytes = int64_t{4} << 30;
 };
 
-// The fastest engine for the device: fused on the CPU, GEMM on a GPU. kAuto is kFloat32 here. An
-// Error where the device has no fast products of that precision: a processor has them for fp32 and,
-// with AMX, for bf16.
+// The fastest engine for the device: fused on the CPU, GEMM on a GPU. An Error where
+// resolve_precision() gives one.
 std::unique_ptr<Engine> make_engine(BankConfig config, const ComputeOptions& options);
 
 // How that engine cuts up a batch, and what it allocates for it.

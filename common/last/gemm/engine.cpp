@@ -66,7 +66,9 @@ class GemmEngine final : public Engine {
   Parameters backward(const TokenMaps& maps, const Parameters& p, Forward& forward,
                       const at::Tensor& d_logits) const;
   gemm::ModuleContext context(const gemm::Products& products) const {
-    return {shape_, products, options_.attention, options_.attention_max_bytes};
+    // Predictions don't depend on how training is computed.
+    const auto attention = &products == &exact_ ? AttentionKernel::kProducts : options_.attention;
+    return {shape_, products, attention, options_.attention_max_bytes};
   }
 
   BankConfig config_;

@@ -4,6 +4,7 @@
 #include <functional>
 #include <tuple>
 
+#include <ATen/Context.h>
 #include <ATen/ops/_scaled_dot_product_efficient_attention.h>
 #include <ATen/ops/_scaled_dot_product_efficient_attention_backward.h>
 #include <ATen/ops/_scaled_dot_product_flash_attention.h>
@@ -18,6 +19,7 @@ namespace {
 
 constexpr double kScale = 1;                // 1/sqrt(d) is in q already
 constexpr int64_t kLargestBatch = 1 << 15;  // below CUDA's 65535 blocks in one direction
+constexpr int64_t kKeyBlock = 128;          // of the flash kernel
 
 // [3, N, d, n] -> q, k, v as [N, 1, n, d]: every head is a batch entry of its own.
 struct TokenMajor {
@@ -49,6 +51,23 @@ at::Tensor output_of(const TokenMajor& t) {
       at::_scaled_dot_product_flash_attention(t.q, t.k, t.v, 0, false, false, kScale));
 }
 
+// The flash kernel adds dQ up over blocks of 128 keys, each with an atomic addition: from three
+// blocks on the order shows, unless torch is asked for the same bits every time.
+class SameBits {
+ public:
+  explicit SameBits(int64_t tokens)
+      : before_(at::globalContext().deterministicAlgorithms()),
+        warn_before_(at::globalContext().deterministicAlgorithmsWarnOnly()) {
+    if (tokens > 2 * kKeyBlock) at::globalContext().setDeterministicAlgorithms(true, false);
+  }
+  ~SameBits() { at::globalContext().setDeterministicAlgorithms(before_, warn_before_); }
+  SameBits(const SameBits&) = delete;
+  SameBits& operator=(const SameBits&) = delete;
+
+ private:
+  bool before_, warn_before_;
+};
+
 Gradients gradients_of(const TokenMajor& t, const at::Tensor& d_o) {
   if (t.q.is_cpu()) {
     const auto [o, log_sum] =
@@ -66,6 +85,7 @@ Gradients gradients_of(const TokenMajor& t, const at::Tensor& d_o) {
   }
   const auto [o, log_sum, ends_q, ends_k, longest_q, longest_k, seed, offset, mask] =
       at::_scaled_dot_product_flash_attention(t.q, t.k, t.v, 0, false, false, kScale);
+  const SameBits same_bits(t.q.size(2));
   return at::_scaled_dot_product_flash_attention_backward(
       d_o, t.q, t.k, t.v, o, log_sum, ends_q, ends_k, longest_q.expect_int(),
       longest_k.expect_int(), 0, false, seed, offset, kScale);
@@ -112,9 +132,11 @@ at::Tensor fused_attention_backward(const at::Tensor& qkv, const at::Tensor& d_o
 }
 
 int64_t fused_attention_bytes(int64_t count, int64_t tokens, int64_t head_dim) {
-  // q, k, v, o, their gradients, and the sums of exponentials
-  return std::min(count, kLargestBatch) * tokens * (8 * head_dim + 2) *
-         static_cast<int64_t>(sizeof(float));
+  const auto up = [](int64_t value, int64_t to) { return (value + to - 1) / to * to; };
+  // q, k, v, o, their gradients, the sums of exponentials, and where the flash kernel adds dQ up
+  const int64_t floats =
+      tokens * (8 * head_dim + 2) + up(tokens, kKeyBlock) * (up(head_dim, 32) + 1);
+  return std::min(count, kLargestBatch) * floats * static_cast<int64_t>(sizeof(float));
 }
 
 }  // namespace last::gemm

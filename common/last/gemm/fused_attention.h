@@ -9,8 +9,8 @@ namespace last::gemm {
 // The same as attention.h with torch's fused kernels, which never write scores to memory: on CUDA
 // the memory-efficient one for fp32 operands and the flash one for bf16, on the CPU the flash one.
 // They want tokens before channels, so the operands are transposed, and head dimensions that CUDA's
-// vector loads allow. `operands`: fp32, or bf16, to which q, k, v, probabilities and the gradient
-// of the output are then rounded; sums and softmax are fp32 (on a CPU only q, k and v are rounded).
+// vector loads allow. `operands`: fp32, or bf16, to which q, k, v, probabilities, the output and
+// all gradients are then rounded; sums and softmax are fp32 (on a CPU only q, k and v are rounded).
 bool fused_attention_fits(const c10::Device& device, int64_t head_dim, at::ScalarType operands);
 
 //   qkv fp32 [3, N, d, n]  ->  fp32 [N, d, n]

@@ -8,9 +8,8 @@ namespace last {
 // fp32, as is everything that predictions are made of.
 //   kFp32  nothing is rounded
 //   kTf32  CUDA's TF32 products (Ampere and newer)
-//   kBf16  token maps and what meets them in bf16, other products TF32; with
-//   AttentionKernel::kFused
-//          the attention's operands, too
+//   kBf16  token maps and what meets them in bf16, other products TF32; the attention's operands,
+//          too, where its kernels are the fused ones
 //   kFp16  as kBf16 with fp16, whose rows are scaled by powers of two against over- and underflow;
 //          more digits than bf16, and the only fast one on Turing
 // On a CPU the last two round the operands and multiply in fp32: for comparison, not for speed.

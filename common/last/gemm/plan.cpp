@@ -62,15 +62,13 @@ int64_t attention_scratch(const gemm::Shape& shape, int64_t count, const GemmOpt
 int64_t gemm_bytes(const BankConfig& config, int64_t networks, int64_t images,
                    const GemmOptions& options) {
   const auto shape = gemm::make_shape(config.network, config.backbone);
-  const bool half =
-      options.products == ProductPrecision::kBf16 || options.products == ProductPrecision::kFp16;
   const auto network = network_floats(shape, images, largest_class_count(config), options.products);
-  // TokenMaps, the features that they are made of (as fp16), and first the sum and the map in work.
+  // TokenMaps (fp32 for predictions, whatever training's products are), the features that they are
+  // made of (as fp16), and first the sum and the map in work.
   const int64_t map = images * shape.tokens * shape.dim;
   const auto layers = static_cast<int64_t>(config.backbone.layers.size());
-  const int64_t maps =
-      layers * map * 2 + images * shape.dim * kFloatBytes +
-      shape.blocks * (map * (half ? 2 : kFloatBytes) + images * shape.tokens * kFloatBytes);
+  const int64_t maps = layers * map * 2 + images * shape.dim * kFloatBytes +
+                       shape.blocks * (map * kFloatBytes + images * shape.tokens * kFloatBytes);
   const int64_t making_maps = shape.blocks > 0 ? 2 * map * kFloatBytes : 0;
 
   const int64_t attention = attention_scratch(shape, networks * images * shape.heads, options);

@@ -7,6 +7,7 @@ namespace last::fused::LAST_ISA_NAMESPACE {
 namespace {
 
 constexpr int kKeys = kLanes == 16 ? 8 : 4;
+constexpr int kChannels = kLanes == 16 ? 8 : 4;  // x 2 accumulators fit the registers
 
 struct Head {
   const float* q_t;  // [head_dim, lanes], scaled by log2(e) / sqrt(head_dim)
@@ -84,10 +85,14 @@ void attend(const Shape& shape, const Head& head, int lane) {
     store(head.log_sum + lane + j * kLanes, maxima[j] + log2(total[j]));
   }
   int channel = 0;
-  for (; channel + 8 <= shape.head_dim; channel += 8)
-    mix<N, 8>(shape, head, lane, channel, inverse);
-  for (; channel + 4 <= shape.head_dim; channel += 4)
-    mix<N, 4>(shape, head, lane, channel, inverse);
+  for (; channel + kChannels <= shape.head_dim; channel += kChannels) {
+    mix<N, kChannels>(shape, head, lane, channel, inverse);
+  }
+  if constexpr (kChannels > 4) {
+    for (; channel + 4 <= shape.head_dim; channel += 4) {
+      mix<N, 4>(shape, head, lane, channel, inverse);
+    }
+  }
   for (; channel < shape.head_dim; ++channel) mix<N, 1>(shape, head, lane, channel, inverse);
 }
 

@@ -155,8 +155,9 @@ void backward_strip(const Shape& shape, const BackwardStrip& a) {
                       shape.rank_stride);
       }
     } else {
-      project<2 * kRows>(a.stream_gradient, a.width, previous_up_t, shape.rank_stride, a.width,
-                         begin, end, a.first, a.d_attended);
+      project<kLanes == 16 ? 2 * kRows : kRows>(a.stream_gradient, a.width, previous_up_t,
+                                                shape.rank_stride, a.width, begin, end, a.first,
+                                                a.d_attended);
     }
   }
   transpose(d_weight_t, kStrip, shape.qkv_stride, a.width, 1, a.d_qkv_weight, shape.qkv_stride);

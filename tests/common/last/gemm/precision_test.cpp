@@ -20,18 +20,32 @@ BankCase deep_bank() {
 TEST(GemmPrecision, HalfProductsStayNearTheReference) {
   const BankCase bank = deep_bank();
   const auto reference = run_reference(bank, bank.all_active());
-  const auto step_with = [&](ProductPrecision precision) {
-    const auto engine = make_gemm_engine(bank.config(), c10::kCPU, {.products = precision});
-    return run(*engine, bank, bank.all_active(), bank.parameters());
+  for (const auto attention : {AttentionKernel::kProducts, AttentionKernel::kFused}) {
+    const auto step_with = [&](ProductPrecision precision) {
+      const auto engine = make_gemm_engine(bank.config(), c10::kCPU,
+                                           {.products = precision, .attention = attention});
+      return run(*engine, bank, bank.all_active(), bank.parameters());
+    };
+    const auto fp16 = step_with(ProductPrecision::kFp16), bf16 = step_with(ProductPrecision::kBf16);
+    expect_close(fp16, reference, 4e-3);
+    expect_close(bf16, reference, 3e-2);
+    // ... and are not fp32 by mistake.
+    const auto& exact = reference.gradients.qkv_weight;
+    EXPECT_GT(relative_difference(fp16.gradients.qkv_weight, exact), 2e-5);
+    EXPECT_GT(relative_difference(bf16.gradients.qkv_weight, exact), 2e-4);
+  }
+}
+
+TEST(GemmPrecision, PredictionsAreFp32WhateverTrainingIs) {
+  const BankCase bank = deep_bank();
+  const auto logits = [&](const GemmOptions& options) {
+    return make_gemm_engine(bank.config(), c10::kCPU, options)
+        ->logits(bank.features(), bank.all_active(), bank.parameters());
   };
-  expect_close(step_with(ProductPrecision::kFp16), reference, 4e-3);
-  expect_close(step_with(ProductPrecision::kBf16), reference, 3e-2);
-  // ... and are not fp32 by mistake.
-  const auto& exact = reference.gradients.qkv_weight;
-  EXPECT_GT(relative_difference(step_with(ProductPrecision::kFp16).gradients.qkv_weight, exact),
-            2e-5);
-  EXPECT_GT(relative_difference(step_with(ProductPrecision::kBf16).gradients.qkv_weight, exact),
-            2e-4);
+  const auto exact = logits({});
+  for (const auto precision : {ProductPrecision::kFp16, ProductPrecision::kBf16}) {
+    EXPECT_TRUE(logits({.products = precision, .attention = AttentionKernel::kFused}).equal(exact));
+  }
 }
 
 // Gradients of fp16 products would vanish below 6e-8 without scaling.
