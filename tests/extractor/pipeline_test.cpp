@@ -239,6 +239,9 @@ TEST(ImageFile, LackOfDescriptorsIsNoBadImage) {
 }
 
 TEST_F(ImageLoaderTest, TooManyThreadsAreAnError) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "sanitizers need more memory than this leaves";
+#endif
   const RowPlan plan(50, 1, 5, 0, 1);
   options_.threads = 1024;
   const ImageFolders folders(list_);
