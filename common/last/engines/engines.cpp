@@ -9,7 +9,6 @@
 #include "common/last/gemm/plan.h"
 
 namespace last {
-
 namespace {
 
 constexpr std::array<std::pair<Precision, const char*>, 5> kPrecisions = {{
@@ -19,6 +18,8 @@ constexpr std::array<std::pair<Precision, const char*>, 5> kPrecisions = {{
     {Precision::kBFloat16, "bf16"},
     {Precision::kFloat16, "fp16"},
 }};
+
+bool has_fast_bf16() { return fused_bf16_instruction_set() != fused_instruction_set(); }
 
 }  // namespace
 
@@ -35,12 +36,6 @@ std::string to_string(Precision precision) {
   }
   return "";
 }
-
-namespace {
-
-bool has_fast_bf16() { return fused_bf16_instruction_set() != fused_instruction_set(); }
-
-}  // namespace
 
 Precision resolve_precision(Precision precision, const c10::Device& device) {
   if (precision == Precision::kAuto) {

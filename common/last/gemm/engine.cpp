@@ -24,6 +24,7 @@ namespace {
 
 using gemm::Activations;
 using gemm::HeadState;
+using gemm::ModuleContext;
 using gemm::NetworkChunk;
 using gemm::TokenMaps;
 using gemm::Weights;
@@ -60,15 +61,17 @@ class GemmEngine final : public Engine {
   // The chunks for a batch of `images`; kept from call to call.
   const std::vector<NetworkChunk>& chunks(const std::vector<uint8_t>& active, int64_t images);
   TokenMaps token_maps(const at::Tensor& features, int64_t first, int64_t images,
-                       const gemm::Products& products) const;
+                       const ModuleContext& context) const;
   Forward forward(const TokenMaps& maps, const Parameters& p, const NetworkChunk& chunk,
-                  const gemm::Products& products, bool keep_states) const;
+                  const ModuleContext& context, bool keep_states) const;
   Parameters backward(const TokenMaps& maps, const Parameters& p, Forward& forward,
                       const at::Tensor& d_logits) const;
-  gemm::ModuleContext context(const gemm::Products& products) const {
-    // Predictions don't depend on how training is computed.
-    const auto attention = &products == &exact_ ? AttentionKernel::kProducts : options_.attention;
-    return {shape_, products, attention, options_.attention_max_bytes};
+  ModuleContext training() const {
+    return {shape_, products_, options_.attention, options_.attention_max_bytes};
+  }
+  // Predictions don't depend on how training is computed.
+  ModuleContext prediction() const {
+    return {shape_, exact_, AttentionKernel::kProducts, options_.attention_max_bytes};
   }
 
   BankConfig config_;
@@ -155,14 +158,14 @@ const std::vector<NetworkChunk>& GemmEngine::chunks(const std::vector<uint8_t>& 
 }
 
 TokenMaps GemmEngine::token_maps(const at::Tensor& features, int64_t first, int64_t images,
-                                 const gemm::Products& products) const {
+                                 const ModuleContext& context) const {
   const auto part = features.narrow(0, first, images).to(device_, features.scalar_type(), true);
   return gemm::make_token_maps(part, config_.network, config_.backbone, shape_,
-                               products.operand_type());
+                               context.products.operand_type());
 }
 
 GemmEngine::Forward GemmEngine::forward(const TokenMaps& maps, const Parameters& p,
-                                        const NetworkChunk& chunk, const gemm::Products& products,
+                                        const NetworkChunk& chunk, const ModuleContext& context,
                                         bool keep_states) const {
   Forward result;
   const int64_t images = maps.pooled.size(0);
@@ -170,9 +173,8 @@ GemmEngine::Forward GemmEngine::forward(const TokenMaps& maps, const Parameters&
   if (shape_.modules() > 0) {
     result.weights = gemm::make_weights(p, shape_);
     {
-      const gemm::TensorFloat32 allowed(products.tensor_float32());
-      result.activations =
-          gemm::modules_forward(context(products), maps, result.weights, keep_states);
+      const gemm::TensorFloat32 allowed(context.products.tensor_float32());
+      result.activations = gemm::modules_forward(context, maps, result.weights, keep_states);
     }
     // pool(z_m + sum_j O_j A_j) = pool(z_m) + sum_j pool(O_j) A_j
     result.pooled_branches =
@@ -205,8 +207,7 @@ Parameters GemmEngine::backward(const TokenMaps& maps, const Parameters& p, Forw
       .copy_(d_pooled_branches.div(static_cast<double>(shape_.pooled)).unsqueeze(3));
   {
     const gemm::TensorFloat32 allowed(products_.tensor_float32());
-    gemm::modules_backward(context(products_), maps, weights, forward.activations, d_branches,
-                           gradient);
+    gemm::modules_backward(training(), maps, weights, forward.activations, d_branches, gradient);
   }
   gemm::weights_backward(p, weights, gradient, shape_, result);
   return result;
@@ -230,10 +231,10 @@ BatchResult GemmEngine::forward_backward(const at::Tensor& features, const at::T
   const auto& parts = chunks(active, batch);
   for (int64_t first = 0; first < batch; first += plan_.images) {
     const int64_t images = std::min(plan_.images, batch - first);
-    const auto maps = token_maps(features, first, images, products_);
+    const auto maps = token_maps(features, first, images, training());
     for (const auto& chunk : parts) {
       const auto p = chunk.take(parameters);
-      auto pass = forward(maps, p, chunk, products_, true);
+      auto pass = forward(maps, p, chunk, training(), true);
       const auto rows = [&](const at::Tensor& t) { return chunk.take(t).narrow(1, first, images); };
       const auto part = gemm::cross_entropy(
           pass.head.logits,
@@ -272,10 +273,10 @@ at::Tensor GemmEngine::logits(const at::Tensor& features, const std::vector<uint
   const auto& parts = chunks(active, batch);
   for (int64_t first = 0; first < batch; first += plan_.images) {
     const int64_t images = std::min(plan_.images, batch - first);
-    const auto maps = token_maps(features, first, images, exact_);
+    const auto maps = token_maps(features, first, images, prediction());
     auto rows = result.narrow(1, first, images);
     for (const auto& chunk : parts) {
-      const auto pass = forward(maps, chunk.take(parameters), chunk, exact_, false);
+      const auto pass = forward(maps, chunk.take(parameters), chunk, prediction(), false);
       chunk.put(rows, pass.head.logits, false);
     }
   }

@@ -8,6 +8,8 @@ namespace {
 
 // Rows that are taken through all steps of a strip while they are in the first-level cache.
 constexpr int kBlock = 64;
+// Rows at a time of a product that is no more than two vectors wide.
+constexpr int kTall = kLanes == 16 ? 2 * kRows : kRows;
 constexpr int kNarrow = 4;  // ranks for which d_O is made of sums over lanes
 
 // Rows begin..end-1 of the module's input again:  D -= O A + bias;  x = P - mu + D
@@ -155,9 +157,8 @@ void backward_strip(const Shape& shape, const BackwardStrip& a) {
                       shape.rank_stride);
       }
     } else {
-      project<kLanes == 16 ? 2 * kRows : kRows>(a.stream_gradient, a.width, previous_up_t,
-                                                shape.rank_stride, a.width, begin, end, a.first,
-                                                a.d_attended);
+      project<kTall>(a.stream_gradient, a.width, previous_up_t, shape.rank_stride, a.width, begin,
+                     end, a.first, a.d_attended);
     }
   }
   transpose(d_weight_t, kStrip, shape.qkv_stride, a.width, 1, a.d_qkv_weight, shape.qkv_stride);
