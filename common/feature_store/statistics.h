@@ -18,9 +18,28 @@ struct ChannelStatistics {
   std::vector<float> std;
 };
 
+// Of one row: mean and sum of squared deviations from it, per (layer, channel), in double
+// precision.
+class RowMoments {
+ public:
+  explicit RowMoments(const Manifest& manifest);
+
+  // `map`: finite [tokens, dim] of the layer at `index` among those of the store, aligned to its
+  // elements. Every layer once.
+  void take(int64_t index, const void* map);
+
+ private:
+  friend class StatisticsSum;
+  RowMoments() = default;
+
+  c10::ScalarType dtype_{};
+  int64_t tokens_ = 0, dim_ = 0;
+  std::vector<double> mean_, squares_;  // [layers, dim]; empty: of a row that is left out
+};
+
 // The statistics over all tokens of rows 0 .. rows-1, which may come from several threads and in
-// nearly any order. The moments of a row are taken in double precision, and merged in ascending
-// order of rows (Chan, Golub, LeVeque 1979): the result depends on nothing but the rows.
+// nearly any order. Their moments are merged in ascending order of rows (Chan, Golub, LeVeque
+// 1979): the result depends on nothing but the rows.
 class StatisticsSum {
  public:
   // Rows that may wait for an earlier one.
@@ -28,9 +47,9 @@ class StatisticsSum {
 
   StatisticsSum(const Manifest& manifest, int64_t rows);
 
-  // `data`: one row, aligned to its elements. Each row once; where that does not hold, or more rows
-  // would wait than may, the sum stays incomplete.
-  void add(int64_t row, const void* data);
+  // Each row once; where that does not hold, or more rows would wait than may, the sum stays
+  // incomplete.
+  void add(int64_t row, RowMoments moments);
   void leave_out(int64_t row);
 
   // Whether every row was added or left out.
@@ -39,22 +58,13 @@ class StatisticsSum {
   ChannelStatistics result() const;
 
  private:
-  // Mean and sum of squared deviations from it, [layers, dim]; empty: left out.
-  struct Moments {
-    std::vector<double> mean;
-    std::vector<double> squares;
-  };
+  void merge(const RowMoments& moments);
 
-  Moments moments_of(const void* data) const;
-  void take(int64_t row, Moments moments);
-  void merge(const Moments& moments);
-
-  const c10::ScalarType dtype_;
-  const int64_t layers_, tokens_, dim_, rows_;
+  const int64_t tokens_, rows_;
 
   mutable std::mutex mutex_;
-  std::map<int64_t, Moments> waiting_;
-  Moments total_;
+  std::map<int64_t, RowMoments> waiting_;
+  RowMoments total_;
   int64_t next_ = 0;   // the first row that is not merged
   int64_t added_ = 0;  // rows merged that were not left out
   bool lost_ = false;

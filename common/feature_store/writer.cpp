@@ -63,6 +63,16 @@ struct FeatureStoreWriter::Impl {
     }
   }
 
+  // The system itself would begin half a minute later: finish() has less to wait for. A piece is
+  // sent on its way with the row that reaches its end: rows come in nearly ascending order, and
+  // what they share of a page should go to the disk once.
+  void start_writing(int64_t row) const {
+    constexpr uint64_t kPiece = uint64_t{8} << 20;
+    const uint64_t begin = offset_of(row) / kPiece * kPiece;
+    const uint64_t end = (offset_of(row) + row_bytes) / kPiece * kPiece;
+    if (begin < end) partial.file.start_writing(begin, end - begin);
+  }
+
   void set_state(int64_t row, RowState next) {
     const uint8_t byte = to_byte(next);
     if (state(row) == next) return;
@@ -99,21 +109,35 @@ struct FeatureStoreWriter::Impl {
                           partial.extents.row_check.offset + index * sizeof check);
   }
 
-  void require_finite(int64_t row, const void* data) const {
+  void require_finite(int64_t row, int64_t index, const char* map) const {
     const Manifest& m = manifest();
-    const auto found =
-        first_non_finite(data, static_cast<int64_t>(row_bytes / elementSize(m.dtype)), m.dtype);
-    if (!found) return;
     const int64_t dim = m.backbone.dim;
-    const int64_t tokens = m.backbone.tokens;
-    const int64_t layer = m.backbone.layers[static_cast<size_t>(*found / (tokens * dim))];
-    fail("row ", row, " (\"", m.sample_ids[static_cast<size_t>(row)], "\"), layer ", layer,
-         ", token ", *found / dim % tokens, ", channel ", *found % dim, ": not a finite ",
-         dtype_name(m.dtype), " number; ",
+    const auto found = first_non_finite(map, m.backbone.tokens * dim, m.dtype);
+    if (!found) return;
+    fail("row ", row, " (\"", m.sample_ids[static_cast<size_t>(row)], "\"), layer ",
+         m.backbone.layers[static_cast<size_t>(index)], ", token ", *found / dim, ", channel ",
+         *found % dim, ": not a finite ", dtype_name(m.dtype), " number; ",
          m.dtype == c10::ScalarType::Half
              ? "fp16 ends at 65504, try --store bf16"
              : "the backbone itself overflows: try --precision fp32 with --store bf16 or fp32, and "
                "check the weights");
+  }
+
+  // What every value of a row is read for: map by map, while each is in the processor's cache.
+  struct Inspection {
+    uint32_t crc = 0;
+    RowMoments moments;
+  };
+  Inspection inspect(int64_t row, const char* data) const {
+    Inspection result{0, RowMoments(manifest())};
+    const uint64_t map_bytes = row_bytes / static_cast<uint64_t>(manifest().layers());
+    for (int64_t index = 0; index < manifest().layers(); ++index) {
+      const char* map = data + static_cast<uint64_t>(index) * map_bytes;
+      require_finite(row, index, map);
+      result.crc = crc32c(map, map_bytes, result.crc);
+      result.moments.take(index, map);
+    }
+    return result;
   }
 
   // Rows of an earlier process are not in the sum, and rows that were written twice spoil it.
@@ -173,15 +197,13 @@ void FeatureStoreWriter::write_row(int64_t row, const void* data, const Sha256Di
          "\": a thumbnail where the store has none, or none "
          "where it has them");
   }
-  impl.require_finite(row, data);
-  const uint32_t crc = crc32c(data, impl.row_bytes);
+  Impl::Inspection inspection = impl.inspect(row, static_cast<const char*>(data));
   impl.set_state(row, RowState::kAbsent);
   impl.partial.file.write_at(data, impl.row_bytes, impl.offset_of(row));
-  // The system itself would begin half a minute later: finish() has less to wait for.
-  impl.partial.file.start_writing(impl.offset_of(row), impl.row_bytes);
+  impl.start_writing(row);
   impl.write_thumbnail(row, thumbnail);
-  impl.write_digest_and_crc(row, digest, crc, RowState::kStored);
-  impl.statistics.add(row, data);
+  impl.write_digest_and_crc(row, digest, inspection.crc, RowState::kStored);
+  impl.statistics.add(row, std::move(inspection.moments));
   impl.set_state(row, RowState::kStored);
 }
 

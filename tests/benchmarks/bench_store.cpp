@@ -317,11 +317,11 @@ int main(int argc, char** argv) {
     }
   }
   for (const int64_t kilobytes : {200, 1000, 4000}) {
-    last::add("read_cold", last::read_cold, kilobytes, 3);
+    last::add("read_cold", last::read_cold, kilobytes, 9);
     last::add("read_warm", last::read_warm, kilobytes, 5);
   }
   for (const int64_t kilobytes : {200, 1000, 4000}) {
-    last::add("write", last::write_and_finish, kilobytes, 8);
+    last::add("write", last::write_and_finish, kilobytes, 12);
   }
   int count = static_cast<int>(rest.size());
   benchmark::Initialize(&count, rest.data());
