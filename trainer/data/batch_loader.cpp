@@ -11,8 +11,9 @@
 namespace last {
 namespace {
 
-// Rows smaller than this are read several at a time: threads should not meet for a few bytes.
-constexpr int64_t kBytesAtOnce = int64_t{1} << 18;
+// Rows smaller than this are read, and asked for beforehand, several at a time: threads should not
+// meet for a few bytes, nor the disk wait for the next request.
+constexpr int64_t kBytesAtOnce = int64_t{1} << 20;
 
 at::Tensor labels_of(const Dataset& data, const Draw* draws, int64_t size) {
   auto labels = at::empty({data.targets(), size}, at::kInt);
