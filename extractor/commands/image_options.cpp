@@ -162,7 +162,7 @@ void DeviceOptions::add(OptionParser& parser) {
       .add_options()  //
       ("device", with_default(&device_, "NAME"), "auto | cpu | cuda | cuda:N")(
           "precision", with_default(&precision_, "NAME"),
-          "of matrix products: fp32 | bf16 | fp16; auto: fp32 on the CPU, fp16 on a GPU")(
+          "of matrix products: fp32 | bf16 | fp16; auto: fp32, or that of networks' features")(
           "batch-size", with_default(&batch_size_, "N"), "rows per forward pass")(
           "threads", with_default(&threads_, "N"), "for computing; 0: all processors")(
           "decode-threads", with_default(&decode_threads_, "N"),
@@ -189,7 +189,7 @@ DeviceOptions::Resolved DeviceOptions::resolve(std::optional<c10::ScalarType> re
   resolved.threads = configure_threads(threads_);
   resolved.batch_size = batch_size_;
   const bool gpu = resolved.device.is_cuda();
-  resolved.precision = gpu ? c10::ScalarType::Half : c10::ScalarType::Float;
+  resolved.precision = c10::ScalarType::Float;
   if (precision_ != "auto") {
     resolved.precision = parse_dtype(precision_, "--precision");
   } else if (recorded && (gpu || recorded != c10::ScalarType::Half)) {
