@@ -25,9 +25,9 @@ def read_networks(folder):
 
 
 def best(rows):
-    """Highest validation accuracy; ties: fewer parameters, then the earlier network."""
-    return max(rows, key=lambda row: (float(row["val_accuracy"]), -int(row["parameters"]),
-                                      -int(row["network"])))
+    """The trainer's choice: highest validation accuracy; ties: lowest loss, fewer parameters, the earlier."""
+    return max(rows, key=lambda row: (float(row["val_accuracy"]), -float(row["val_loss"]),
+                                      -int(row["parameters"]), -int(row["network"])))
 
 
 def by_target(rows):

@@ -32,7 +32,6 @@ import sys
 import torch
 from safetensors import safe_open
 from torch import nn
-from torch.nn import functional
 
 MODULE_NORM_EPS = 1e-6
 STORES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}

@@ -47,9 +47,13 @@ done
 command -v sbatch > /dev/null || usage_error "sbatch is not found: is this a Slurm cluster?"
 [[ -x $trainer ]] || usage_error "$trainer is not built (scripts/build.sh)"
 
-# A command as one line of shell, whatever its words hold.
+# A command as one line for any shell (Slurm takes /bin/sh), whatever its words hold.
 quoted() {
-  printf '%q ' exec "$@"
+  local word
+  printf 'exec'
+  for word in "$@"; do
+    printf " '%s'" "${word//\'/\'\\\'\'}"
+  done
 }
 
 array=$(sbatch --parsable --job-name=trainer "--array=0-$((parts - 1))" "${sbatch_options[@]}" \

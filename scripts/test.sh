@@ -94,7 +94,7 @@ run_tsan() {
   cmake --build "$build" --target "${thread_tests[@]}"
   say "Tests of threads with the thread sanitizer"
   # The sanitizer of GCC 12 can't cope with all that a kernel may do to the layout of memory.
-  (cd "$root" && TSAN_OPTIONS="halt_on_error=1 suppressions=$root/tests/tsan_suppressions.txt" \
+  (cd "$root" && TSAN_OPTIONS="halt_on_error=1 suppressions='$root/tests/tsan_suppressions.txt'" \
     setarch "$(uname -m)" -R \
     ctest --test-dir "$build" --output-on-failure -R "^($(IFS='|' && echo "${thread_tests[*]}"))\$")
 }

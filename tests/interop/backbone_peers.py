@@ -11,9 +11,9 @@ import timm
 import torch
 from safetensors.torch import load_file, save_file
 
-from paths import BIN
+from paths import tool
 
-TOOL = BIN / "backbone_tool"
+TOOL = tool("backbone_tool")
 
 
 def randomise(model, seed=0):

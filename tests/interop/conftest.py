@@ -2,7 +2,14 @@
 
 import pytest
 
+import file_faults
 from tiny_stores import draw_images, extract, make_tiny_vit
+
+
+@pytest.fixture(scope="session")
+def faults(tmp_path_factory):
+    """The library that makes a program's file system fail, for file_faults.environment()."""
+    return file_faults.build(tmp_path_factory.mktemp("faults"))
 
 
 @pytest.fixture(scope="session")

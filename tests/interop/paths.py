@@ -13,7 +13,7 @@ SHARED = pathlib.Path(os.environ.get("LAST_SHARED", ROOT.parent / "shared"))
 def tool(name):
     """A built program; it must be there."""
     path = BIN / name
-    assert path.exists(), f"{path} is not built (scripts/build.sh)"
+    assert path.exists(), f"{path} is not built (scripts/build.sh --tests)"
     return path
 
 

@@ -12,9 +12,9 @@ import pathlib
 import subprocess
 import sys
 import tempfile
-import time
 
 from paths import tool
+from process_memory import peaks_of
 
 LIMIT = 1.05
 FAST = ["--epochs", "2", "--warmup-epochs", "0", "--rank", "2", "--batch-size", "32",
@@ -26,29 +26,14 @@ def make_store(path, megabytes):
     return path
 
 
-def memory_of(process):
-    """{"VmHWM", "RssAnon"} of a process in MB, or nothing when it has ended."""
-    try:
-        lines = pathlib.Path(f"/proc/{process.pid}/status").read_text().splitlines()
-    except OSError:
-        return {}
-    fields = dict(line.split(":", 1) for line in lines if ":" in line)
-    return {name: int(fields[name].split()[0]) / 1e3 for name in ("VmHWM", "RssAnon")
-            if name in fields}
-
-
 def peak_of_training(store, run, memory, *options):
     """Peaks of both kinds in MB over a run that must succeed."""
     process = subprocess.Popen(
         [str(a) for a in (tool("trainer"), "run", "--train", store, "--run", run, "--memory",
                           memory, *FAST, *options)])
-    peak = {"VmHWM": 0, "RssAnon": 0}
-    while process.poll() is None:
-        for name, value in memory_of(process).items():
-            peak[name] = max(peak[name], value)
-        time.sleep(0.005)
+    peaks = peaks_of(process)
     assert process.returncode == 0, process.returncode
-    return peak
+    return {kind: value / 1e6 for kind, value in peaks.items()}
 
 
 def main():

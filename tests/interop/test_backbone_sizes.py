@@ -8,7 +8,6 @@ import json
 import os
 import struct
 import subprocess
-import time
 
 import pytest
 import timm
@@ -17,6 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from backbone_peers import TOOL, assert_same_maps, images, randomise, run_tool, timm_maps
 from paths import tool
+from process_memory import peaks_of
 from test_backbone_eva import ENORMOUS, baai_names
 
 # name: what timm calls the model, blocks, channels, heads
@@ -85,17 +85,8 @@ def run_measured(folder, weights, *options, image=224):
     process = subprocess.Popen([str(TOOL), str(weights), str(folder / "input.safetensors"),
                                 str(folder / "maps.safetensors"), *options],
                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    largest = 0
-    while process.poll() is None:
-        try:
-            with open(f"/proc/{process.pid}/status") as status:
-                for line in status:
-                    if line.startswith("RssAnon:"):
-                        largest = max(largest, int(line.split()[1]) * 1024)
-        except (FileNotFoundError, ProcessLookupError):
-            break
-        time.sleep(0.005)
-    assert process.wait() == 0, process.stderr.read()
+    largest = peaks_of(process)["RssAnon"]
+    assert process.returncode == 0, process.stderr.read()
     return largest
 
 

@@ -9,7 +9,6 @@ import pathlib
 import runpy
 import subprocess
 import sys
-import time
 import warnings
 from unittest import mock
 
@@ -21,6 +20,7 @@ from safetensors.torch import load_file
 
 from backbone_peers import assert_same_maps, block_maps, images, randomise, run_tool
 from paths import ROOT, tool
+from process_memory import peaks_of
 from tiny_stores import make_tiny_vit
 
 
@@ -193,17 +193,8 @@ def memory_of(source, destination):
     """Largest anonymous memory of a conversion, in bytes."""
     process = subprocess.Popen([sys.executable, SCRIPT, source, destination],
                                stdout=subprocess.DEVNULL)
-    largest = 0
-    while process.poll() is None:
-        try:
-            status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
-        except (FileNotFoundError, ProcessLookupError):
-            break
-        for line in status.splitlines():
-            if line.startswith("RssAnon:"):
-                largest = max(largest, int(line.split()[1]) * 1024)
-        time.sleep(0.005)
-    assert process.wait() == 0
+    largest = peaks_of(process)["RssAnon"]
+    assert process.returncode == 0
     return largest
 
 

@@ -4,11 +4,9 @@ import csv
 import hashlib
 import json
 import os
-import pathlib
 import shutil
 import signal
 import subprocess
-import time
 
 import h5py
 import numpy as np
@@ -16,27 +14,16 @@ import pytest
 import timm
 from PIL import Image
 
+from paths import shared, tool
+from stopped_runs import start_slowly
 from tiny_stores import make_tiny_vit, rows_stored
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-BIN = pathlib.Path(os.environ.get("LAST_BIN", ROOT / "build/bin"))
-SHARED = pathlib.Path(os.environ.get("LAST_SHARED", ROOT.parent / "shared"))
-PHOTOS = SHARED / "data/photos"
-WEIGHTS = SHARED / "weights/vit_tiny_patch16_224.augreg_in21k_ft_in1k.safetensors"
-
-
-def need(path):
-    """Skips where `path` is missing; on the build servers that is a failure."""
-    if not path.exists():
-        message = f"{path} is missing"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
-    return path
+PHOTOS = "data/photos"
+WEIGHTS = "weights/vit_tiny_patch16_224.augreg_in21k_ft_in1k.safetensors"
 
 
 def command(*arguments):
-    return [str(need(BIN / "extractor")), *map(str, arguments)]
+    return [str(tool("extractor")), *map(str, arguments)]
 
 
 def run(*arguments, **options):
@@ -45,7 +32,7 @@ def run(*arguments, **options):
 
 def extract(images, cache, *more, status=0, **options):
     """`extractor run`; small pictures and few layers where the test doesn't care."""
-    result = run("run", "--weights", need(WEIGHTS), "--images", images, "--cache", cache, *more,
+    result = run("run", "--weights", shared(WEIGHTS), "--images", images, "--cache", cache, *more,
                  **options)
     assert result.returncode == status, result.stderr
     return result
@@ -56,8 +43,9 @@ FAST = ("--resize", 32, "--layers", "every:6", "--batch-size", 4)
 
 @pytest.fixture(scope="session")
 def photos():
-    lines = (need(PHOTOS) / "photos.txt").read_text().splitlines()
-    return [(PHOTOS / line.rsplit(" ", 1)[0], int(line.rsplit(" ", 1)[1])) for line in lines]
+    folder = shared(PHOTOS)
+    lines = (folder / "photos.txt").read_text().splitlines()
+    return [(folder / line.rsplit(" ", 1)[0], int(line.rsplit(" ", 1)[1])) for line in lines]
 
 
 @pytest.fixture
@@ -97,7 +85,7 @@ def test_maps_equal_timm(tmp_path, photos, crop):
             *(("--crop", f"center:{crop}") if crop else ()))
 
     model = timm.create_model("vit_tiny_patch16_224", pretrained=False)
-    model.load_state_dict(load_file(need(WEIGHTS)))
+    model.load_state_dict(load_file(shared(WEIGHTS)))
     model.eval()
     bicubic = transforms.InterpolationMode.BICUBIC
     resize = [transforms.Resize(crop, bicubic), transforms.CenterCrop(224)] if crop else [
@@ -138,7 +126,7 @@ def test_fp16_store_is_the_rounded_fp32_one(tmp_path, pictures):
 def test_mean_and_std_come_from_the_files_beside_the_weights(tmp_path, pictures):
     weights = tmp_path / "model/model.safetensors"
     weights.parent.mkdir()
-    weights.symlink_to(need(WEIGHTS))
+    weights.symlink_to(shared(WEIGHTS))
 
     def features(cache, *more):
         result = run("run", "--weights", weights, "--images", pictures, "--cache", tmp_path / cache,
@@ -196,20 +184,16 @@ def test_csv_and_folder(tmp_path, pictures):
 # --- resume, shards, repeated runs -----------------------------------------------------------
 
 
-def test_killed_and_resumed_is_byte_identical(tmp_path, photos):
+def test_killed_and_resumed_is_byte_identical(tmp_path, photos, faults):
     (tmp_path / "list.txt").write_text("".join(f"{path}\n" for path, _ in photos[:60]))
     options = ("--resize", 112, "--batch-size", 4)
     extract(tmp_path / "list.txt", tmp_path / "whole.h5", *options)
     partial = tmp_path / "killed.h5.partial"
-    process = subprocess.Popen(
-        command("run", "--weights", WEIGHTS, "--images", tmp_path / "list.txt", "--cache",
-                tmp_path / "killed.h5", *options), stderr=subprocess.DEVNULL)
-    for _ in range(1000):  # until some rows are there
-        time.sleep(0.01)
-        if process.poll() is not None or rows_stored(partial) >= 10:
-            break
+    process = start_slowly(
+        command("run", "--weights", shared(WEIGHTS), "--images", tmp_path / "list.txt", "--cache",
+                tmp_path / "killed.h5", *options), tmp_path / "killed.h5", faults, rows=10)
     process.kill()
-    process.wait()
+    process.communicate()
     assert partial.exists() and not (tmp_path / "killed.h5").exists()
     assert 10 <= rows_stored(partial) < 60
     result = extract(tmp_path / "list.txt", tmp_path / "killed.h5", *options)
@@ -284,15 +268,17 @@ def test_finished_command_again(tmp_path, pictures):
     (tmp_path / "pictures/05.png").rename(tmp_path / "away.png")
     only_one_line(extract(pictures, cache, *FAST, status=1), "pictures/05.png", "can't be read")
     (tmp_path / "away.png").rename(tmp_path / "pictures/05.png")
+    picture = (tmp_path / "pictures/03.png").read_bytes()
     Image.new("RGB", (60, 50)).save(tmp_path / "pictures/03.png")
     only_one_line(extract(pictures, cache, *FAST, status=1), "stale", "pictures/03.png")
+    (tmp_path / "pictures/03.png").write_bytes(picture)
     with pictures.open("a") as list_file:
         list_file.write("# a comment\n")
-    assert extract(pictures, cache, *FAST, status=1)
+    only_one_line(extract(pictures, cache, *FAST, status=1), "image list SHA-256")
 
 
-def test_image_changed_between_interrupt_and_resume(tmp_path, pictures):
-    interrupted(tmp_path, pictures)
+def test_image_changed_between_interrupt_and_resume(tmp_path, pictures, faults):
+    interrupted(tmp_path, pictures, faults)
     Image.new("RGB", (60, 50)).save(tmp_path / "pictures/00.png")
     only_one_line(extract(pictures, tmp_path / "a.h5", *SLOW, status=1), "stale", "pictures/00.png")
 
@@ -300,23 +286,18 @@ def test_image_changed_between_interrupt_and_resume(tmp_path, pictures):
 SLOW = ("--batch-size", 1, "--resize", 224)
 
 
-def interrupted(tmp_path, pictures, sent=signal.SIGINT):
+def interrupted(tmp_path, pictures, faults, sent=signal.SIGINT):
     """The exit status and messages of a run that is stopped after its first rows."""
-    process = subprocess.Popen(
-        command("run", "--weights", need(WEIGHTS), "--images", pictures, "--cache",
-                tmp_path / "a.h5", *SLOW), stderr=subprocess.PIPE, text=True)
-    for _ in range(1000):
-        time.sleep(0.01)
-        if rows_stored(tmp_path / "a.h5.partial") >= 2:
-            break
+    process = start_slowly(command("run", "--weights", shared(WEIGHTS), "--images", pictures, "--cache",
+                                   tmp_path / "a.h5", *SLOW), tmp_path / "a.h5", faults, rows=2)
     process.send_signal(sent)
     _, messages = process.communicate(timeout=60)
     return process.returncode, messages
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_interrupt(tmp_path, pictures, sent):
-    status, messages = interrupted(tmp_path, pictures, sent)
+def test_interrupt(tmp_path, pictures, faults, sent):
+    status, messages = interrupted(tmp_path, pictures, faults, sent)
     assert status == 4, messages
     assert "run the same command again" in messages
     assert not (tmp_path / "a.h5").exists()
@@ -430,7 +411,7 @@ def test_max_pixels(tmp_path, pictures):
     (("--config", "/"), 1, ("configuration", "/")),
 ])
 def test_bad_options(tmp_path, pictures, more, status, parts):
-    given = {"--weights": str(need(WEIGHTS)), "--images": str(pictures),
+    given = {"--weights": str(shared(WEIGHTS)), "--images": str(pictures),
              "--cache": str(tmp_path / "a.h5"), "--resize": "32", more[0]: more[1]}
     result = run("run", *[word for pair in given.items() for word in pair])
     assert result.returncode == status, result.stderr
@@ -510,7 +491,7 @@ def test_inspect_of_many_classes(tmp_path, pictures):
 
 
 def test_model():
-    report = json.loads(run("model", "--weights", need(WEIGHTS), "--json").stdout)
+    report = json.loads(run("model", "--weights", shared(WEIGHTS), "--json").stdout)
     assert report["family"] == "timm names" and report["config"]["depth"] == 12
     assert "timm" in run("model", "--weights", WEIGHTS).stdout
     assert run("model", "--weights", "absent").returncode == 1
@@ -520,7 +501,7 @@ def test_a_name_that_is_not_the_models_decides_nothing():
     for name, said in (("vit_tinny", "did you mean vit_tiny?"),
                        ("vit_small_patch16_224", "has 384 channels and 12 blocks"),
                        ("vit_tiny_patch16_clip_quikgelu_224", "did you mean quickgelu?")):
-        result = run("model", "--weights", need(WEIGHTS), "--model", name)
+        result = run("model", "--weights", shared(WEIGHTS), "--model", name)
         assert result.returncode == 2 and said in result.stderr, result.stderr
     for name in ("vit_tiny_patch16_224.augreg_in21k", "deit_tiny_patch16_224", "timm"):
         assert run("model", "--weights", WEIGHTS, "--model", name).returncode == 0
@@ -544,7 +525,7 @@ def test_a_store_is_no_checkpoint(tmp_path):
 
 
 def test_config_file_and_quiet(tmp_path, pictures):
-    (tmp_path / "run.ini").write_text(f"weights={need(WEIGHTS)}\nimages={pictures}\nresize=64\n"
+    (tmp_path / "run.ini").write_text(f"weights={shared(WEIGHTS)}\nimages={pictures}\nresize=64\n"
                                       f"cache={tmp_path}/a.h5\nlayers=0,12\n")
     result = run("run", "--config", tmp_path / "run.ini", "--resize", 32, "--quiet")
     assert result.returncode == 0 and result.stderr == ""

@@ -2,28 +2,23 @@
 
 import hashlib
 import json
-import os
-import pathlib
 import subprocess
 
 import h5py
 import numpy as np
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-BIN = pathlib.Path(os.environ.get("LAST_BIN", ROOT / "build" / "bin"))
+from checked_file import crc32c
+from paths import tool
+
 ROWS, LAYERS, TOKENS, DIM = 11, 3, 5, 6
 BAD_ROW = 3
 
 
 @pytest.fixture(scope="module")
 def stores(tmp_path_factory):
-    tool = BIN / "make_example_stores"
-    if not tool.exists():
-        message = f"{tool} is not built (ninja make_example_stores)"
-        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
     folder = tmp_path_factory.mktemp("stores")
-    subprocess.run([tool, folder], check=True)
+    subprocess.run([tool("make_example_stores"), folder], check=True)
     return folder
 
 
@@ -137,21 +132,3 @@ def test_footer(stores):
     assert (number(36, 4), number(40, 8), number(48, 8)) == (1, offset, size)
     assert not any(footer[56:508])
     assert number(508, 4) == crc32c(footer[:508])
-
-
-def crc32c(data):
-    """RFC 3720: polynomial 0x1EDC6F41, reflected."""
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc = CRC_TABLE[(crc ^ byte) & 255] ^ crc >> 8
-    return crc ^ 0xFFFFFFFF
-
-
-def crc_entry(byte):
-    for _ in range(8):
-        byte = byte >> 1 ^ (0x82F63B78 if byte & 1 else 0)
-    return byte
-
-
-CRC_TABLE = [crc_entry(byte) for byte in range(256)]
-assert crc32c(b"123456789") == 0xE3069283

@@ -1,7 +1,5 @@
 """Compares decoding, resizing and normalisation with PIL and torchvision, pixel by pixel."""
 
-import os
-import pathlib
 import struct
 import subprocess
 
@@ -10,36 +8,24 @@ import pytest
 from PIL import Image
 from torchvision import transforms
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-BIN = pathlib.Path(os.environ.get("LAST_BIN", ROOT / "build/bin"))
-SHARED = pathlib.Path(os.environ.get("LAST_SHARED", ROOT.parent / "shared"))
-PHOTOS = SHARED / "data/photos"
+from paths import ROOT, shared, tool
+
 REFERENCES = ROOT / "tests/extractor/images/references"
 MODES = {"bicubic": transforms.InterpolationMode.BICUBIC,
          "bilinear": transforms.InterpolationMode.BILINEAR}
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-def need(path):
-    """Skips where `path` is missing; on the build servers that is a failure."""
-    if not path.exists():
-        message = f"{path} is missing"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
-    return path
-
-
 def photos():
-    lines = (need(PHOTOS) / "photos.txt").read_text().splitlines()
-    return [PHOTOS / line.rsplit(" ", 1)[0] for line in lines]
+    folder = shared("data/photos")
+    lines = (folder / "photos.txt").read_text().splitlines()
+    return [folder / line.rsplit(" ", 1)[0] for line in lines]
 
 
 def run_tool(arguments, paths, dtype=np.uint8):
     """Per path an array ([H, W, 3], or [3, H, W] of floats), or the reason why it is bad."""
-    tool = need(BIN / "preprocess_tool")
     text = "".join(f"{path}\n" for path in paths).encode()
-    result = subprocess.run([tool, *map(str, arguments)], input=text, capture_output=True)
+    result = subprocess.run([tool("preprocess_tool"), *map(str, arguments)], input=text, capture_output=True)
     assert result.returncode == 0, result.stderr.decode()
     assert result.stderr == b"", "nothing may be printed"
     data, at, answers = result.stdout, 0, []

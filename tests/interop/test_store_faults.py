@@ -17,7 +17,9 @@ from safetensors import safe_open
 
 import file_faults
 from checked_file import crc32c
+from file_faults import ALWAYS
 from paths import tool
+from stopped_runs import slow_disk, start_and_stop, start_slowly
 from tiny_stores import draw_images, extract, make_tiny_vit, rows_stored
 
 TRAIN = ("--target", "corner", "--epochs", "3", "--warmup-epochs", "1", "--batch-size", "16",
@@ -228,28 +230,27 @@ def extractor_run(tiny, images, cache, *more, **options):
                 **options)
 
 
-def stop_midway(tiny, images, cache):
+def command(tiny, images, cache, *more):
+    return [str(a) for a in (tool("extractor"), "run", "--weights", tiny["weights"], "--images",
+                             images, "--cache", cache, "--resize", "32", "--batch-size", "4", *more)]
+
+
+def stop_midway(tiny, images, cache, faults):
     """Leaves CACHE.partial with some rows of many."""
-    arguments = [tool("extractor"), "run", "--weights", tiny["weights"], "--images", images,
-                 "--cache", cache, "--resize", "32", "--batch-size", "4"]
-    partial = cache.with_name(cache.name + ".partial")
-    process = subprocess.Popen([str(a) for a in arguments], stderr=subprocess.PIPE, text=True)
-    while process.poll() is None and rows_stored(partial) < 4:
-        time.sleep(0.002)
-    process.send_signal(signal.SIGSTOP)
+    process = start_and_stop(command(tiny, images, cache), cache, faults)
     process.kill()
     process.communicate()
-    assert 4 <= rows_stored(partial) and partial.exists() and not cache.exists()
+    assert not cache.exists()
 
 
 @pytest.fixture(scope="module")
-def stale(tiny, tmp_path_factory):
+def stale(tiny, tmp_path_factory, faults):
     """A list of many images, a finished store of it and an unfinished one."""
     folder = tmp_path_factory.mktemp("stale")
     images = draw_images(folder, "many", 120, 3)
     result = extractor_run(tiny, images, folder / "finished.h5")
     assert result.returncode == 0, result.stderr
-    stop_midway(tiny, images, folder / "stopped.h5")
+    stop_midway(tiny, images, folder / "stopped.h5", faults)
     return images
 
 
@@ -323,16 +324,11 @@ def test_a_store_in_the_making_is_not_read(tiny, stale, tmp_path):
     only_error(result, stopped, "is unfinished", "it resumes")
 
 
-def test_a_second_extractor_and_a_reader_beside_the_first(tiny, tmp_path):
+def test_a_second_extractor_and_a_reader_beside_the_first(tiny, tmp_path, faults):
     images = draw_images(tmp_path, "many", 120, 4)
     cache = tmp_path / "a.h5"
-    arguments = [tool("extractor"), "run", "--weights", tiny["weights"], "--images", images,
-                 "--cache", cache, "--resize", "32", "--batch-size", "4", "--quiet"]
-    first = subprocess.Popen([str(a) for a in arguments], stderr=subprocess.PIPE, text=True)
-    while first.poll() is None and rows_stored(tmp_path / "a.h5.partial") < 4:
-        time.sleep(0.002)
-    first.send_signal(signal.SIGSTOP)  # so that it is still there, however slow the others are
-    assert first.poll() is None
+    # Stopped, so that it is still there, however slow the others are.
+    first = start_and_stop(command(tiny, images, cache, "--quiet"), cache, faults)
     only_error(extractor_run(tiny, images, cache), "a.h5.lock", "another process is writing there")
     only_error(train({**tiny, "train": cache}, tmp_path / "run", status=1), "is unfinished")
     with h5py.File(tmp_path / "a.h5.partial", "r", locking=False) as store:
@@ -344,17 +340,11 @@ def test_a_second_extractor_and_a_reader_beside_the_first(tiny, tmp_path):
     assert cache.read_bytes() == (tmp_path / "b.h5").read_bytes()
 
 
-def test_a_cache_folder_that_is_removed_stops_the_extractor(tiny, stale, tmp_path):
+def test_a_cache_folder_that_is_removed_stops_the_extractor(tiny, stale, tmp_path, faults):
     folder = tmp_path / "cache"
     folder.mkdir()
     cache = folder / "a.h5"
-    arguments = [tool("extractor"), "run", "--weights", tiny["weights"], "--images", stale, "--cache",
-                 cache, "--resize", "32", "--batch-size", "4", "--quiet"]
-    process = subprocess.Popen([str(a) for a in arguments], stderr=subprocess.PIPE, text=True)
-    while process.poll() is None and rows_stored(folder / "a.h5.partial") < 4:
-        time.sleep(0.002)
-    process.send_signal(signal.SIGSTOP)
-    assert process.poll() is None
+    process = start_and_stop(command(tiny, stale, cache, "--quiet"), cache, faults)
     shutil.rmtree(folder)
     process.send_signal(signal.SIGCONT)
     _, messages = process.communicate(timeout=300)
@@ -363,14 +353,6 @@ def test_a_cache_folder_that_is_removed_stops_the_extractor(tiny, stale, tmp_pat
     assert not folder.exists()
     assert extractor_run(tiny, stale, cache).returncode == 0
     assert cache.read_bytes() == (stale.parent / "finished.h5").read_bytes()
-
-
-ALWAYS = 1_000_000  # calls
-
-
-@pytest.fixture(scope="module")
-def faults(tmp_path_factory):
-    return file_faults.build(tmp_path_factory.mktemp("faults"))
 
 
 # A row takes five writes: features, digest, CRC, check, state. With 120 rows, the last three are
@@ -425,9 +407,7 @@ def test_an_interrupt_while_stored_rows_are_checked(tiny, stale, tmp_path, fault
     partial = tmp_path / "a.h5.partial"
     shutil.copy(stale.parent / "stopped.h5.partial", partial)
     before = partial.read_bytes()
-    arguments = [str(a) for a in (
-        tool("extractor"), "run", "--weights", tiny["weights"], "--images", stale, "--cache",
-        tmp_path / "a.h5", "--resize", "32", "--batch-size", "4")]
+    arguments = command(tiny, stale, tmp_path / "a.h5")
     slow = file_faults.environment(faults, ("pread", -300, 0, ALWAYS, "a.h5.partial"))
     process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, env=slow)
     descriptors = f"/proc/{process.pid}/fd"
@@ -536,34 +516,30 @@ def test_a_second_trainer_and_a_run_directory_that_is_removed(tiny, tmp_path):
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, "--time-limit"])
-def test_an_interrupt_finishes_the_row_in_hand(tiny, stale, tmp_path, sent):
+def test_an_interrupt_finishes_the_row_in_hand(tiny, stale, tmp_path, faults, sent):
     cache = tmp_path / "a.h5"
     partial = tmp_path / "a.h5.partial"
-    arguments = [str(a) for a in (
-        tool("extractor"), "run", "--weights", tiny["weights"], "--images", stale, "--cache", cache,
-        "--resize", "32", "--batch-size", "4")]
-    for _ in range(5):  # it may be faster than we are
-        limit = ["--time-limit", "0.01s"] if sent == "--time-limit" else []
-        process = subprocess.Popen(arguments + limit, stderr=subprocess.PIPE, text=True)
-        while sent != "--time-limit" and process.poll() is None and rows_stored(partial) < 4:
-            time.sleep(0.002)
-        if sent != "--time-limit":
-            process.send_signal(sent)
+    arguments = command(tiny, stale, cache)
+    if sent == "--time-limit":
+        for seconds in (1, 2, 4, 8, 16):  # a slow machine may be at nothing yet
+            result = call(*arguments, sent, f"{seconds}s", env=slow_disk(faults, 40))
+            status, messages = result.returncode, result.stderr
+            if rows_stored(partial) > 0:
+                break
+            assert status == 4 and "the time limit is over" in messages, messages
+    else:
+        process = start_slowly(arguments, cache, faults, rows=4)
+        process.send_signal(sent)
         _, messages = process.communicate(timeout=300)
-        if process.returncode != 0:
-            break
-        cache.unlink()
-    assert process.returncode == 4, messages
+        status = process.returncode
+    assert status == 4, messages
     assert not cache.exists()
-    early = sent == "--time-limit" and "the time limit is over; nothing was done" in messages
-    assert early or "run the same command again to go on" in messages
-    if partial.exists():  # a short time limit may be over before there is a file
-        with h5py.File(partial, "r") as store:
-            states = store["row_state"][:]
-            assert set(states) <= {0, 1}
-            for row in np.flatnonzero(states):
-                assert crc32c(store["features"][row].tobytes()) == store["row_crc32c"][row]
-        assert sent == "--time-limit" or 4 <= states.sum() <= 120
+    assert "run the same command again to go on" in messages
+    with h5py.File(partial, "r") as store:
+        states = store["row_state"][:]
+        assert set(states) == {0, 1}
+        for row in np.flatnonzero(states):
+            assert crc32c(store["features"][row].tobytes()) == store["row_crc32c"][row]
     subprocess.run(arguments, check=True, capture_output=True)
     assert cache.read_bytes() == (stale.parent / "finished.h5").read_bytes()
 

@@ -1,7 +1,5 @@
 """Safetensors files: ours and the safetensors package read each other's, and refuse the same ones."""
 import json
-import os
-import pathlib
 import struct
 import subprocess
 
@@ -11,9 +9,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from checked_file import crc32c
+from paths import tool
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-TOOL = pathlib.Path(os.environ.get("LAST_BIN", ROOT / "build/bin")) / "tensor_file_tool"
+TOOL = tool("tensor_file_tool")
 
 
 def copy(source, target):

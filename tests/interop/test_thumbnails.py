@@ -1,6 +1,7 @@
 """`extractor run --thumbnails`: the pictures in the store are Pillow's, and as safe as its rows."""
 
 import json
+import signal
 import subprocess
 
 import h5py
@@ -9,6 +10,8 @@ import pytest
 from PIL import Image
 
 from paths import tool
+from stopped_runs import start_slowly
+from tiny_stores import rows_stored
 
 
 # sizes and kinds that have to come out as 64 x 64 RGB
@@ -34,10 +37,13 @@ def pictures(tmp_path_factory):
     return path
 
 
+def command(tiny, images, cache, *options):
+    return [tool("extractor"), "run", "--weights", tiny["weights"], "--images", images, "--resize", "32",
+            "--batch-size", "2", "--cache", cache, "--allow-bad", "1", *options]
+
+
 def run(tiny, images, cache, *options, status=0):
-    result = subprocess.run([tool("extractor"), "run", "--weights", tiny["weights"], "--images", images,
-                             "--resize", "32", "--batch-size", "2", "--cache", cache, "--allow-bad", "1",
-                             *options], capture_output=True, text=True)
+    result = subprocess.run(command(tiny, images, cache, *options), capture_output=True, text=True)
     assert result.returncode == status, result.stderr
     return result
 
@@ -89,17 +95,16 @@ def test_inspect_verify_and_another_run(tiny, pictures, tmp_path):
     assert verified.returncode == 1 and "the thumbnail of row 5" in verified.stderr, verified.stderr
 
 
-def test_resumed_and_sharded(tiny, pictures, tmp_path):
+def test_resumed_and_sharded(tiny, pictures, tmp_path, faults):
     run(tiny, pictures, tmp_path / "whole.h5", "--thumbnails")
     whole = (tmp_path / "whole.h5").read_bytes()
-    # A time limit of next to nothing stops the run with what it has; again and again until it is done.
-    for _ in range(50):
-        result = subprocess.run([tool("extractor"), "run", "--weights", tiny["weights"], "--images", pictures,
-                                 "--resize", "32", "--batch-size", "2", "--cache", tmp_path / "a.h5",
-                                 "--allow-bad", "1", "--thumbnails", "--time-limit", "1s"])
-        if result.returncode == 0:
-            break
-        assert result.returncode == 4
+    process = start_slowly(command(tiny, pictures, tmp_path / "a.h5", "--thumbnails"),
+                           tmp_path / "a.h5", faults, rows=1, milliseconds=40)
+    process.send_signal(signal.SIGTERM)
+    _, messages = process.communicate(timeout=300)
+    assert process.returncode == 4, messages
+    assert 1 <= rows_stored(tmp_path / "a.h5.partial") < 7
+    run(tiny, pictures, tmp_path / "a.h5", "--thumbnails")
     assert (tmp_path / "a.h5").read_bytes() == whole
     for shard in range(2):
         run(tiny, pictures, tmp_path / "s.h5", "--thumbnails", "--shard", f"{shard}/2")

@@ -2,12 +2,9 @@
 
 import json
 import os
-import random
 import re
 import shutil
-import signal
 import subprocess
-import time
 
 import h5py
 import numpy as np
@@ -94,30 +91,6 @@ def test_a_network_does_not_depend_on_the_others_threads_or_memory(tiny, tmp_pat
     second = tensors(alone / "networks" / "0.safetensors")
     for name in first:
         assert torch.equal(first[name], second[name]), name
-
-
-def test_killed_and_resumed_equals_uninterrupted(tiny, tmp_path):
-    options = ["--method", "last,linear", "--seed", "0,1,2,3", "--epochs", "12"]
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    start = time.monotonic()
-    train(tiny, whole, *options)
-    seconds = time.monotonic() - start
-    rng = random.Random(0)
-    for attempt in range(6):
-        # SIGTERM saves where it stands; SIGKILL falls back to the last checkpoint.
-        process = subprocess.Popen(command(tiny, broken, *options), stderr=subprocess.DEVNULL,
-                                   stdout=subprocess.DEVNULL)
-        time.sleep(rng.uniform(0.3, 0.9) * seconds)
-        process.send_signal(signal.SIGKILL if attempt % 2 else signal.SIGTERM)
-        assert process.wait() in (0, 4, -signal.SIGKILL, -signal.SIGTERM)
-    train(tiny, broken, *options)
-    same_networks(whole, broken, range(16))
-    tables = [pandas.read_csv(run / "networks.csv").drop(columns="seconds")
-              for run in (whole, broken)]
-    pandas.testing.assert_frame_equal(*tables)
-    metrics = [[{**json.loads(line), "seconds": 0} for line in
-                (run / "metrics.jsonl").read_text().splitlines()] for run in (whole, broken)]
-    assert metrics[0] == metrics[1]
 
 
 def test_an_interrupted_run_says_how_to_go_on(tiny, tmp_path):

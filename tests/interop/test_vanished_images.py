@@ -6,13 +6,13 @@ import errno
 import os
 import signal
 import subprocess
-import time
 
 import h5py
 import pytest
 
 import file_faults
 from paths import tool
+from stopped_runs import start_and_stop
 from tiny_stores import draw_images, extract, rows_stored
 
 
@@ -30,28 +30,12 @@ def usual(tiny, tmp_path_factory):
     return images, cache.read_bytes()
 
 
-def stopped_midway(arguments, cache):
-    """A run of which some rows are stored and some are not, stopped by SIGSTOP."""
-    partial = cache.with_name(cache.name + ".partial")
-    for _ in range(5):
-        process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
-        while process.poll() is None and rows_stored(partial) < 4:
-            time.sleep(0.002)
-        process.send_signal(signal.SIGSTOP)
-        if process.poll() is None and 4 <= rows_stored(partial) < 90:
-            return process
-        process.kill()  # it was faster than we are
-        process.communicate()
-        partial.unlink(missing_ok=True)
-        cache.unlink(missing_ok=True)
-    pytest.fail("every run ended before it was stopped")
-
-
-def test_a_folder_that_vanishes_stops_the_extraction_which_goes_on_later(tiny, usual, tmp_path):
+def test_a_folder_that_vanishes_stops_the_extraction_which_goes_on_later(tiny, usual, tmp_path,
+                                                                         faults):
     images, whole = usual
     folder = images.parent / "many"
     cache = tmp_path / "a.h5"
-    process = stopped_midway(command(tiny, images, cache), cache)
+    process = start_and_stop(command(tiny, images, cache), cache, faults)
     folder.rename(folder.with_name("away"))
     try:
         process.send_signal(signal.SIGCONT)
@@ -78,15 +62,9 @@ def test_images_missing_in_a_folder_that_never_was_are_bad(tiny, tmp_path):
         assert list(csv.reader(table))[1:] == [["nowhere/a.png", "no such file"]]
 
 
-@pytest.fixture(scope="module")
-def faults(tmp_path_factory):
-    library = file_faults.build(tmp_path_factory.mktemp("faults"))
-
-    def run(arguments, call, code, count, name):
-        return subprocess.run(arguments, capture_output=True, text=True, check=False,
-                              env=file_faults.environment(library, (call, code, 0, count, name)))
-
-    return run
+def run_with(faults, arguments, *fault):
+    return subprocess.run(arguments, capture_output=True, text=True, check=False,
+                          env=file_faults.environment(faults, fault))
 
 
 @pytest.mark.parametrize("call,code", [
@@ -95,7 +73,7 @@ def test_an_image_that_the_system_fails_to_give_stops_the_extraction(tiny, usual
                                                                      call, code):
     images, whole = usual
     cache = tmp_path / "a.h5"
-    result = faults(command(tiny, images, cache), call, code, 1, "many/110.png")
+    result = run_with(faults, command(tiny, images, cache), call, code, 0, 1, "many/110.png")
     assert result.returncode == 1, result.stderr
     assert "many/110.png" in result.stderr and os.strerror(code) in result.stderr, result.stderr
     assert not cache.exists() and not (tmp_path / "a.bad.csv").exists()
@@ -106,7 +84,7 @@ def test_an_image_that_the_system_fails_to_give_stops_the_extraction(tiny, usual
 def test_an_image_that_was_away_for_a_while_is_extracted_in_the_end(tiny, usual, tmp_path, faults):
     images, whole = usual
     cache = tmp_path / "a.h5"
-    result = faults(command(tiny, images, cache), "open", errno.ENOENT, 1, "many/101.png")
+    result = run_with(faults, command(tiny, images, cache), "open", errno.ENOENT, 0, 1, "many/101.png")
     assert result.returncode == 0, result.stderr
     assert "readable now" in result.stderr
     assert cache.read_bytes() == whole and not (tmp_path / "a.bad.csv").exists()
@@ -115,7 +93,7 @@ def test_an_image_that_was_away_for_a_while_is_extracted_in_the_end(tiny, usual,
 def test_an_image_that_may_not_be_read_is_bad_and_may_be_read_later(tiny, usual, tmp_path, faults):
     images, _ = usual
     cache = tmp_path / "a.h5"
-    result = faults(command(tiny, images, cache), "open", errno.EACCES, 2, "many/101.png")
+    result = run_with(faults, command(tiny, images, cache), "open", errno.EACCES, 0, 2, "many/101.png")
     assert result.returncode == 3, result.stderr
     assert os.strerror(errno.EACCES) in (tmp_path / "a.bad.csv").read_text()
     with h5py.File(cache) as store:

@@ -5,7 +5,7 @@ import sys
 
 from repository import ROOT
 
-HEADER = "network,method,target,parameters,val_accuracy,test_accuracy,seconds,status\n"
+HEADER = "network,method,target,parameters,val_accuracy,val_loss,test_accuracy,seconds,status\n"
 
 
 def run(folder):
@@ -22,11 +22,11 @@ def write_run(folder, lines):
 
 
 def test_best_on_val_is_shown_with_its_test_accuracy(tmp_path):
-    write_run(tmp_path, ["0,last,position,10,80.0,71.5,2,ok",
-                         "1,last,position,10,79.0,99.0,2,ok",
-                         "2,linear,position,5,40.0,41.5,1,ok",
-                         "3,linear,position,5,90.0,90.0,1,diverged",
-                         "4,last,count,5,50.0,50.5,1,ok"])
+    write_run(tmp_path, ["0,last,position,10,80.0,0.5,71.5,2,ok",
+                         "1,last,position,10,79.0,0.5,99.0,2,ok",
+                         "2,linear,position,5,40.0,0.5,41.5,1,ok",
+                         "3,linear,position,5,90.0,0.5,90.0,1,diverged",
+                         "4,last,count,5,50.0,0.5,50.5,1,ok"])
     result = run(tmp_path)
     assert result.returncode == 0, result.stderr
     words = {line.split()[0]: line.split() for line in result.stdout.splitlines() if line}
@@ -36,15 +36,21 @@ def test_best_on_val_is_shown_with_its_test_accuracy(tmp_path):
     assert "2 MB in 1 files" in result.stdout
 
 
-def test_ties_go_to_fewer_parameters_then_to_the_earlier(tmp_path):
-    write_run(tmp_path, ["0,last,shape,20,80.0,1.0,1,ok",
-                         "1,last,shape,10,80.0,2.0,1,ok",
-                         "2,last,shape,10,80.0,3.0,1,ok"])
+def test_ties_go_to_the_lower_loss(tmp_path):
+    write_run(tmp_path, ["0,last,shape,10,80.0,0.5,1.0,1,ok",
+                         "1,last,shape,20,80.0,0.4,2.0,1,ok"])
+    assert "2.0 %" in run(tmp_path).stdout
+
+
+def test_then_to_fewer_parameters_then_to_the_earlier(tmp_path):
+    write_run(tmp_path, ["0,last,shape,20,80.0,0.5,1.0,1,ok",
+                         "1,last,shape,10,80.0,0.5,2.0,1,ok",
+                         "2,last,shape,10,80.0,0.5,3.0,1,ok"])
     assert "2.0 %" in run(tmp_path).stdout
 
 
 def test_no_finished_network_is_an_error(tmp_path):
-    write_run(tmp_path, ["0,last,shape,20,,,1,stopped"])
+    write_run(tmp_path, ["0,last,shape,20,,,,1,stopped"])
     result = run(tmp_path)
     assert result.returncode == 1
     assert "no finished network" in result.stderr
