@@ -85,7 +85,7 @@ run_sanitize() {
 
 # Programs whose threads are our own. Libtorch is not instrumented: in its parallel loops the
 # sanitizer would see nothing or ghosts.
-readonly thread_tests=(extractor_test feature_store_test trainer_data_test)
+readonly thread_tests=(extractor_test feature_store_test threads_test trainer_data_test)
 
 run_tsan() {
   local build=$root/build-tsan

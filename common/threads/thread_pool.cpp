@@ -1,5 +1,6 @@
 #include "common/threads/thread_pool.h"
 
+#include <atomic>
 #include <system_error>
 #include <utility>
 
@@ -39,6 +40,19 @@ void ThreadPool::run(const std::function<void(int)>& job) {
   std::unique_lock lock(mutex_);
   ended_.wait(lock, [this] { return running_ == 0; });
   if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
+}
+
+void ThreadPool::for_each(int64_t count, const std::function<void(int64_t, int)>& job) {
+  std::atomic<int64_t> next{0};
+  std::atomic<bool> failed{false};
+  run([&](int thread) {
+    try {
+      for (int64_t i = next++; i < count && !failed; i = next++) job(i, thread);
+    } catch (...) {
+      failed = true;
+      throw;
+    }
+  });
 }
 
 void ThreadPool::work(int index) {

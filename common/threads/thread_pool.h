@@ -1,6 +1,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <cstdint>
 #include <exception>
 #include <functional>
 #include <mutex>
@@ -24,6 +25,10 @@ class ThreadPool {
   // Calls job(i) for i = 0 .. size()-1, all at the same time (0 on the calling thread), and returns
   // when the last has ended. Of the exceptions that jobs threw, the first is thrown again.
   void run(const std::function<void(int)>& job);
+
+  // Calls job(i, thread) for i = 0 .. count-1, in about that order; the threads share them as they
+  // have time. After an exception, which is thrown again, no further one is begun.
+  void for_each(int64_t count, const std::function<void(int64_t, int)>& job);
 
  private:
   void work(int index);

@@ -1,6 +1,5 @@
 #include "extractor/pipeline/image_digests.h"
 
-#include <atomic>
 #include <string>
 #include <vector>
 
@@ -38,31 +37,28 @@ void check_image_digests(const ImageList& list, const RowPlan& plan, int threads
     if (row == 0 || plan.image_of(row) != plan.image_of(row - 1)) starts.push_back(row);
   }
   starts.push_back(plan.rows());
-  std::atomic<size_t> next{0};
-  ThreadPool pool(threads);
-  pool.run([&](int) {
-    for (size_t i = next++; i + 1 < starts.size() && !interrupt_reason(); i = next++) {
-      std::optional<ImageFile> found;
-      for (int64_t row = starts[i]; row < starts[i + 1]; ++row) {
-        const std::optional<Sha256Digest> expected = recorded(row);
-        if (!expected) continue;
-        const auto image = static_cast<size_t>(plan.image_of(row));
-        if (!found) found = look_at(list.paths[image]);
-        if (found->digest == *expected) continue;
-        if (!found->problem.empty()) {
-          fail("\"", store, "\" is stale: the image \"", list.ids[image],
-               "\" can't be read any more (", found->problem,
-               "); restore it and run the same command again, or delete the cache and extract "
-               "again");
-        }
-        if (*expected == Sha256Digest{}) {
-          fail("\"", store, "\" lacks the image \"", list.ids[image],
-               "\", which could not be read when its rows were due and can be now; to have "
-               "it as well, extract into another --cache, with --reuse of this one");
-        }
+  ThreadPool(threads).for_each(static_cast<int64_t>(starts.size()) - 1, [&](int64_t i, int) {
+    if (interrupt_reason()) return;
+    const auto image = static_cast<size_t>(plan.image_of(starts[static_cast<size_t>(i)]));
+    std::optional<ImageFile> found;
+    for (int64_t row = starts[static_cast<size_t>(i)]; row < starts[static_cast<size_t>(i) + 1];
+         ++row) {
+      const std::optional<Sha256Digest> expected = recorded(row);
+      if (!expected) continue;
+      if (!found) found = look_at(list.paths[image]);
+      if (found->digest == *expected) continue;
+      if (!found->problem.empty()) {
         fail("\"", store, "\" is stale: the image \"", list.ids[image],
-             "\" has changed since its features were stored; delete the cache and extract again");
+             "\" can't be read any more (", found->problem,
+             "); restore it and run the same command again, or delete the cache and extract again");
       }
+      if (*expected == Sha256Digest{}) {
+        fail("\"", store, "\" lacks the image \"", list.ids[image],
+             "\", which could not be read when its rows were due and can be now; to have "
+             "it as well, extract into another --cache, with --reuse of this one");
+      }
+      fail("\"", store, "\" is stale: the image \"", list.ids[image],
+           "\" has changed since its features were stored; delete the cache and extract again");
     }
   });
 }

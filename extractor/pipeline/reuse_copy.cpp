@@ -51,16 +51,15 @@ void copy_reusable_rows(const Extraction& job, FeatureStoreWriter& store) {
     if (row == 0 || job.plan.image_of(row) != job.plan.image_of(row - 1)) starts.push_back(row);
   }
   starts.push_back(end);
-  std::atomic<size_t> next{0};
   std::atomic<int64_t> copied{0};
-  ThreadPool pool(job.loader.threads);
-  pool.run([&](int) {
-    for (size_t i = next++; i + 1 < starts.size() && !interrupt_reason(); i = next++) {
-      try {
-        copied += copy_rows(job, store, starts[i], starts[i + 1]);
-      } catch (const BadImage&) {
-        // Computing the row will say so.
-      }
+  const auto images = static_cast<int64_t>(starts.size()) - 1;
+  ThreadPool(job.loader.threads).for_each(images, [&](int64_t i, int) {
+    if (interrupt_reason()) return;
+    const auto image = static_cast<size_t>(i);
+    try {
+      copied += copy_rows(job, store, starts[image], starts[image + 1]);
+    } catch (const BadImage&) {
+      // Computing the row will say so.
     }
   });
   check_interrupt(kHowToGoOn);

@@ -460,7 +460,7 @@ def test_inspect_and_verify(tmp_path, pictures):
     assert sum(store["labels"][0]["rows_of_class"]) == 22
     assert store["image_list_sha256"] == hashlib.sha256(pictures.read_bytes()).hexdigest()
     features = store["config"]["features"]
-    assert features["weights_sha256"] == hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()
+    assert features["weights_sha256"] == hashlib.sha256(shared(WEIGHTS).read_bytes()).hexdigest()
     assert run("inspect", "--cache", cache).returncode == 0
     with open("/dev/full", "w") as full:
         lost = subprocess.run(command("inspect", "--cache", cache), stdout=full, text=True,

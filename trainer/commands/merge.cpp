@@ -23,6 +23,7 @@
 #include "trainer/commands/joined_search.h"
 #include "trainer/commands/publish.h"
 #include "trainer/commands/run_part.h"
+#include "trainer/report/network_table_reader.h"
 #include "trainer/report/run_cost_file.h"
 #include "trainer/report/tensorboard/tensorboard_log.h"
 
@@ -194,6 +195,7 @@ int merge(const MergeOptions& options) {
   if (directory.finished()) {
     log_info("\"" + options.out + "\" is finished already");
     std::cout << read_text_file(directory.file("summary.txt"));
+    check_any_ended_well(read_network_table(directory.file("networks.csv"), parts.front().targets));
     return kExitDone;
   }
   const auto rows = joined_rows(parts);

@@ -29,6 +29,7 @@
 #include "trainer/commands/run_directory.h"
 #include "trainer/commands/run_options.h"
 #include "trainer/commands/stage_runner.h"
+#include "trainer/report/network_table_reader.h"
 #include "trainer/report/run_checksums.h"
 
 namespace last {
@@ -231,6 +232,10 @@ int Run::execute() {
     log_info("\"" + options_.run + "\" is finished already");
     predict_joined(directory);
     std::cout << read_text_file(directory.file("summary.txt"));
+    if (options_.part.is_whole()) {
+      check_any_ended_well(
+          read_network_table(directory.file("networks.csv"), data_.target_names()));
+    }
     return kExitDone;
   }
   const auto start = Clock::now();

@@ -415,6 +415,9 @@ std::optional<RunOptions> parse_run_options(const std::vector<std::string>& argu
                             : texts.preset.empty()        ? " (the default)"
                                                           : " (of --preset " + texts.preset + ")");
   parse_selection(texts, options);
+  if (parser.given("retrain-seeds") && !options.retrain) {
+    fail_usage("--retrain-seeds: nothing is retrained without --retrain train+val");
+  }
   options.retrain_seeds = parse_integers("--retrain-seeds", texts.retrain_seeds);
   check_each(
       "--retrain-seeds", options.retrain_seeds, [](int64_t v) { return v >= 0; }, "0 or more");

@@ -54,7 +54,8 @@ class Dataset {
   // A hint that it will be read soon.
   void will_need(int64_t sample, int64_t view) const;
 
-  // The same samples with their view 0 alone, as they are evaluated.
+  // The same samples with their first view alone, as they are evaluated. That is view 0, but for a
+  // lone shard that begins in the middle of an image.
   Dataset first_views() const;
   // The samples whose indices are given, in that order.
   Dataset subset(std::span<const int64_t> samples) const;

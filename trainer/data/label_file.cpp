@@ -220,8 +220,8 @@ std::string apply_labels(const LabelFile& file, std::vector<StoreGroup>& groups)
         named += of_group.back()[row] != kNotNamed ? 1 : 0;
       }
     }
+    if (!group.readers.empty()) matcher.set_example(group);
     if (images == 0) continue;
-    matcher.set_example(group);
     counts +=
         concat(counts.empty() ? "" : ", ", named, " of ", images, " images of --", group.role);
   }

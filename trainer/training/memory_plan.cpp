@@ -77,7 +77,8 @@ MemoryPlan plan_memory(const std::vector<Setting>& settings, const std::vector<T
                size_text(plan.states), ", working memory ", size_text(plan.scratch), ", batches ",
                size_text(plan.batches), "), more than the ", size_text(plan.limit),
                memory ? " of --memory" : " that may be used");
-    const int64_t possible = on_gpu ? plan.limit : available_memory();
+    const int64_t possible =
+        on_gpu ? free_device_memory(compute.device) / 5 * 4 : available_memory();
     if (!memory || plan.without_features() > possible) {
       fail(needed, "; train parts of the grid one after another (--part I/N)",
            memory ? "" : ", or allow more with --memory");

@@ -28,6 +28,25 @@ void validate(std::vector<Bank>& banks, FeatureSource* val, bool due, const Sche
   }
 }
 
+// From `position` on. The loader's memory is free for validation when this returns.
+void train_epoch(std::vector<Bank>& banks, FeatureSource& train, const std::vector<int64_t>& views,
+                 const Schedule& schedule, StagePosition position, const c10::Device& device,
+                 const StageObserver& observer) {
+  auto order = epoch_order(views, static_cast<uint64_t>(schedule.data_seed), position.epoch);
+  BatchLoader loader(train, std::move(order), schedule.batch_size, /*drop_last=*/true,
+                     position.batch);
+  LabelledBatch batch;
+  while (loader.next(batch)) {
+    const auto features = batch.features.to(device);
+    const auto labels = batch.labels.to(device);
+    for (auto& bank : banks) {
+      bank.step(features, labels, position.epoch, schedule.epochs, schedule.warmup_epochs);
+    }
+    ++position.batch;
+    observer.on_step(position);
+  }
+}
+
 }  // namespace
 
 int64_t validation_period(int64_t train_samples, int64_t val_samples) {
@@ -54,18 +73,8 @@ void train_stage(std::vector<Bank>& banks, FeatureSource& train, FeatureSource* 
   const int64_t period =
       val == nullptr ? 0 : validation_period(train.data().size(), val->data().size());
   for (int64_t epoch = position.epoch; epoch < schedule.epochs; ++epoch) {
-    int64_t done = epoch == position.epoch ? position.batch : 0;
-    auto order = epoch_order(views, static_cast<uint64_t>(schedule.data_seed), epoch);
-    BatchLoader loader(train, std::move(order), schedule.batch_size, /*drop_last=*/true, done);
-    LabelledBatch batch;
-    while (loader.next(batch)) {
-      const auto features = batch.features.to(device);
-      const auto labels = batch.labels.to(device);
-      for (auto& bank : banks) {
-        bank.step(features, labels, epoch, schedule.epochs, schedule.warmup_epochs);
-      }
-      observer.on_step({epoch, ++done});
-    }
+    const int64_t first = epoch == position.epoch ? position.batch : 0;
+    train_epoch(banks, train, views, schedule, {epoch, first}, device, observer);
     for (auto& bank : banks) bank.finish_epoch();
     const int64_t finished = epoch + 1;
     const bool due =

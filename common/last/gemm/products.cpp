@@ -6,10 +6,10 @@
 namespace last::gemm {
 namespace {
 
-constexpr double kLargestScaled = 8192;  // a quarter of fp16's binary range is left above it
+constexpr double kLargestScaled = 8192;  // an eighth of the largest fp16 number
 
 // Powers of two [rows, 1] that bring each row's largest magnitude just below kLargestScaled: exact,
-// and found without the host. Rows of zeros and rows that aren't finite are left as they are.
+// and found without the host. Rows of zeros are left as they are; rows that aren't finite stay so.
 at::Tensor row_scale(const at::Tensor& left) {
   const auto largest = left.abs().amax(1, true);
   const auto scale = largest.reciprocal().mul_(kLargestScaled).log2_().floor_().exp2_();
