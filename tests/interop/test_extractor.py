@@ -421,7 +421,7 @@ def test_bad_options(tmp_path, pictures, more, status, parts):
 
 @pytest.mark.parametrize("missing", ["--weights", "--images", "--cache"])
 def test_missing_options(tmp_path, pictures, missing):
-    given = {"--weights": WEIGHTS, "--images": pictures, "--cache": tmp_path / "a.h5"}
+    given = {"--weights": shared(WEIGHTS), "--images": pictures, "--cache": tmp_path / "a.h5"}
     del given[missing]
     result = run("run", *[word for pair in given.items() for word in pair])
     assert result.returncode == 2
@@ -493,7 +493,7 @@ def test_inspect_of_many_classes(tmp_path, pictures):
 def test_model():
     report = json.loads(run("model", "--weights", shared(WEIGHTS), "--json").stdout)
     assert report["family"] == "timm names" and report["config"]["depth"] == 12
-    assert "timm" in run("model", "--weights", WEIGHTS).stdout
+    assert "timm" in run("model", "--weights", shared(WEIGHTS)).stdout
     assert run("model", "--weights", "absent").returncode == 1
 
 
@@ -504,7 +504,7 @@ def test_a_name_that_is_not_the_models_decides_nothing():
         result = run("model", "--weights", shared(WEIGHTS), "--model", name)
         assert result.returncode == 2 and said in result.stderr, result.stderr
     for name in ("vit_tiny_patch16_224.augreg_in21k", "deit_tiny_patch16_224", "timm"):
-        assert run("model", "--weights", WEIGHTS, "--model", name).returncode == 0
+        assert run("model", "--weights", shared(WEIGHTS), "--model", name).returncode == 0
 
 
 def test_another_size_than_the_models_is_a_warning(tmp_path, pictures):

@@ -47,6 +47,12 @@ def test_a_list_where_none_is_allowed(tiny, tmp_path, option):
     assert not (tmp_path / "run").exists()
 
 
+def test_seeds_of_a_retraining_that_is_not_asked_for(tiny, tmp_path):
+    message = failing(command(tiny, tmp_path / "run", "--retrain-seeds", "0,1"), 2)
+    assert "--retrain-seeds" in message and "--retrain train+val" in message
+    assert not (tmp_path / "run").exists()
+
+
 def test_an_unknown_target_names_the_columns_there_are(tiny, tmp_path):
     run = tmp_path / "run"
     message = failing(command(tiny, run, "--target", "corner,size"), 1)
