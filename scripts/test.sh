@@ -75,8 +75,9 @@ run_unit() {
   run_ctest "$root/build"
 }
 
+# Warnings are for the other builds: GCC 12 sees uninitialised memory where its sanitizers look.
 run_sanitize() {
-  "$root/scripts/build.sh" --tests --build-dir "$root/build-sanitize" -DLAST_WERROR=ON \
+  "$root/scripts/build.sh" --tests --build-dir "$root/build-sanitize" -DLAST_WERROR=OFF \
     "-DLAST_SANITIZE=address;undefined" -DCMAKE_BUILD_TYPE=RelWithDebInfo
   say "Unit tests with sanitizers"
   # Libtorch keeps some memory until the end on purpose.
