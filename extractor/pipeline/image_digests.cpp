@@ -31,18 +31,13 @@ ImageFile look_at(const std::string& path) {
 void check_image_digests(const ImageList& list, const RowPlan& plan, int threads,
                          const std::string& store,
                          const std::function<std::optional<Sha256Digest>(int64_t row)>& recorded) {
-  // First row of each image in the shard, and the end.
-  std::vector<int64_t> starts;
-  for (int64_t row = 0; row < plan.rows(); ++row) {
-    if (row == 0 || plan.image_of(row) != plan.image_of(row - 1)) starts.push_back(row);
-  }
-  starts.push_back(plan.rows());
+  const std::vector<int64_t> starts = plan.image_starts(plan.rows());
   ThreadPool(threads).for_each(static_cast<int64_t>(starts.size()) - 1, [&](int64_t i, int) {
     if (interrupt_reason()) return;
-    const auto image = static_cast<size_t>(plan.image_of(starts[static_cast<size_t>(i)]));
+    const int64_t* rows = &starts[static_cast<size_t>(i)];  // from, to
+    const auto image = static_cast<size_t>(plan.image_of(rows[0]));
     std::optional<ImageFile> found;
-    for (int64_t row = starts[static_cast<size_t>(i)]; row < starts[static_cast<size_t>(i) + 1];
-         ++row) {
+    for (int64_t row = rows[0]; row < rows[1]; ++row) {
       const std::optional<Sha256Digest> expected = recorded(row);
       if (!expected) continue;
       if (!found) found = look_at(list.paths[image]);

@@ -45,12 +45,7 @@ int64_t copy_rows(const Extraction& job, FeatureStoreWriter& store, int64_t begi
 
 void copy_reusable_rows(const Extraction& job, FeatureStoreWriter& store) {
   const int64_t rows = job.plan.rows();
-  const int64_t end = rows - rows % job.batch_size;
-  std::vector<int64_t> starts;  // first row of each image
-  for (int64_t row = 0; row < end; ++row) {
-    if (row == 0 || job.plan.image_of(row) != job.plan.image_of(row - 1)) starts.push_back(row);
-  }
-  starts.push_back(end);
+  const std::vector<int64_t> starts = job.plan.image_starts(rows - rows % job.batch_size);
   std::atomic<int64_t> copied{0};
   const auto images = static_cast<int64_t>(starts.size()) - 1;
   ThreadPool(job.loader.threads).for_each(images, [&](int64_t i, int) {

@@ -24,4 +24,13 @@ int64_t RowPlan::batch_end(int64_t batch) const {
   return std::min((batch + 1) * batch_size_, rows_);
 }
 
+std::vector<int64_t> RowPlan::image_starts(int64_t end) const {
+  std::vector<int64_t> starts;
+  for (int64_t row = 0; row < end; ++row) {
+    if (row == 0 || image_of(row) != image_of(row - 1)) starts.push_back(row);
+  }
+  starts.push_back(end);
+  return starts;
+}
+
 }  // namespace last

@@ -26,6 +26,9 @@ class RowPlan {
   int64_t batch_begin(int64_t batch) const { return batch * batch_size_; }
   int64_t batch_end(int64_t batch) const;
 
+  // The first row of each image among rows 0 .. end-1, then `end`.
+  std::vector<int64_t> image_starts(int64_t end) const;
+
  private:
   int64_t views_;
   int64_t batch_size_;

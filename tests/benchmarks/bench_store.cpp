@@ -18,10 +18,8 @@
 // reads no rows.
 
 #include <algorithm>
-#include <atomic>
 #include <fcntl.h>
 #include <filesystem>
-#include <functional>
 #include <memory>
 #include <string>
 #include <sys/mman.h>
@@ -58,14 +56,6 @@ Manifest manifest_of(int64_t kilobytes) {
   const int64_t row_bytes = 13 * tokens * dim * 2;
   const auto rows = static_cast<int64_t>(gigabytes * 1e9) / row_bytes / kBatch * kBatch;
   return testing::large_manifest(std::max(2 * kBatch, rows), tokens, dim);
-}
-
-// Calls job(row) for all rows, on kThreads threads.
-void on_threads(int64_t rows, const std::function<void(int64_t)>& job) {
-  std::atomic<int64_t> next{0};
-  ThreadPool(kThreads).run([&](int) {
-    for (int64_t row = next++; row < rows; row = next++) job(row);
-  });
 }
 
 void write_plainly(const std::string& path, const Manifest& manifest,
@@ -150,7 +140,7 @@ class Device {
 
   double seconds(const std::vector<Draw>& order) {
     const double start = seconds_now();
-    on_threads(store_.rows(), [&](int64_t i) {
+    ThreadPool(kThreads).for_each(store_.rows(), [&](int64_t i, int) {
       const auto slot = static_cast<uint64_t>(i % (BatchLoader::kWindow * kBatch));
       file_.read_at(memory_.data() + slot * store_.row_bytes(), store_.row_bytes(),
                     store_.offset(order[static_cast<size_t>(i)].sample));

@@ -57,6 +57,7 @@ TEST(RowPlan, RowsCountFromTheShard) {
   EXPECT_EQ(plan.view_of(0), 1);
   EXPECT_EQ(plan.image_of(13), 9);
   EXPECT_EQ(plan.view_of(13), 2);
+  EXPECT_EQ(plan.image_starts(14), (std::vector<int64_t>{0, 2, 5, 8, 11, 14}));
 }
 
 std::vector<std::vector<int64_t>> rows_of(const RowPlan& plan,

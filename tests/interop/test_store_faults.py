@@ -20,7 +20,7 @@ from checked_file import crc32c
 from file_faults import ALWAYS
 from paths import tool
 from stopped_runs import slow_disk, start_and_stop, start_slowly
-from tiny_stores import draw_images, extract, make_tiny_vit, rows_stored
+from tiny_stores import draw_images, extract, extract_command, make_tiny_vit, rows_stored
 
 TRAIN = ("--target", "corner", "--epochs", "3", "--warmup-epochs", "1", "--batch-size", "16",
          "--rank", "4")
@@ -230,14 +230,9 @@ def extractor_run(tiny, images, cache, *more, **options):
                 **options)
 
 
-def command(tiny, images, cache, *more):
-    return [str(a) for a in (tool("extractor"), "run", "--weights", tiny["weights"], "--images",
-                             images, "--cache", cache, "--resize", "32", "--batch-size", "4", *more)]
-
-
 def stop_midway(tiny, images, cache, faults):
     """Leaves CACHE.partial with some rows of many."""
-    process = start_and_stop(command(tiny, images, cache), cache, faults)
+    process = start_and_stop(extract_command(tiny, images, cache), cache, faults)
     process.kill()
     process.communicate()
     assert not cache.exists()
@@ -328,7 +323,7 @@ def test_a_second_extractor_and_a_reader_beside_the_first(tiny, tmp_path, faults
     images = draw_images(tmp_path, "many", 120, 4)
     cache = tmp_path / "a.h5"
     # Stopped, so that it is still there, however slow the others are.
-    first = start_and_stop(command(tiny, images, cache, "--quiet"), cache, faults)
+    first = start_and_stop(extract_command(tiny, images, cache, "--quiet"), cache, faults)
     only_error(extractor_run(tiny, images, cache), "a.h5.lock", "another process is writing there")
     only_error(train({**tiny, "train": cache}, tmp_path / "run", status=1), "is unfinished")
     with h5py.File(tmp_path / "a.h5.partial", "r", locking=False) as store:
@@ -344,7 +339,7 @@ def test_a_cache_folder_that_is_removed_stops_the_extractor(tiny, stale, tmp_pat
     folder = tmp_path / "cache"
     folder.mkdir()
     cache = folder / "a.h5"
-    process = start_and_stop(command(tiny, stale, cache, "--quiet"), cache, faults)
+    process = start_and_stop(extract_command(tiny, stale, cache, "--quiet"), cache, faults)
     shutil.rmtree(folder)
     process.send_signal(signal.SIGCONT)
     _, messages = process.communicate(timeout=300)
@@ -407,7 +402,7 @@ def test_an_interrupt_while_stored_rows_are_checked(tiny, stale, tmp_path, fault
     partial = tmp_path / "a.h5.partial"
     shutil.copy(stale.parent / "stopped.h5.partial", partial)
     before = partial.read_bytes()
-    arguments = command(tiny, stale, tmp_path / "a.h5")
+    arguments = extract_command(tiny, stale, tmp_path / "a.h5")
     slow = file_faults.environment(faults, ("pread", -300, 0, ALWAYS, "a.h5.partial"))
     process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, env=slow)
     descriptors = f"/proc/{process.pid}/fd"
@@ -519,7 +514,7 @@ def test_a_second_trainer_and_a_run_directory_that_is_removed(tiny, tmp_path):
 def test_an_interrupt_finishes_the_row_in_hand(tiny, stale, tmp_path, faults, sent):
     cache = tmp_path / "a.h5"
     partial = tmp_path / "a.h5.partial"
-    arguments = command(tiny, stale, cache)
+    arguments = extract_command(tiny, stale, cache)
     if sent == "--time-limit":
         for seconds in (1, 2, 4, 8, 16):  # a slow machine may be at nothing yet
             result = call(*arguments, sent, f"{seconds}s", env=slow_disk(faults, 40))

@@ -11,14 +11,8 @@ import h5py
 import pytest
 
 import file_faults
-from paths import tool
 from stopped_runs import start_and_stop
-from tiny_stores import draw_images, extract, rows_stored
-
-
-def command(tiny, images, cache):
-    return [str(a) for a in (tool("extractor"), "run", "--weights", tiny["weights"], "--images",
-                             images, "--cache", cache, "--resize", "32", "--batch-size", "4")]
+from tiny_stores import draw_images, extract, extract_command, rows_stored
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +29,7 @@ def test_a_folder_that_vanishes_stops_the_extraction_which_goes_on_later(tiny, u
     images, whole = usual
     folder = images.parent / "many"
     cache = tmp_path / "a.h5"
-    process = start_and_stop(command(tiny, images, cache), cache, faults)
+    process = start_and_stop(extract_command(tiny, images, cache), cache, faults)
     folder.rename(folder.with_name("away"))
     try:
         process.send_signal(signal.SIGCONT)
@@ -48,14 +42,14 @@ def test_a_folder_that_vanishes_stops_the_extraction_which_goes_on_later(tiny, u
     assert "run the same command again" in error[0]
     assert not cache.exists() and not (tmp_path / "a.bad.csv").exists()
     assert 4 <= rows_stored(tmp_path / "a.h5.partial") < 120
-    subprocess.run(command(tiny, images, cache), check=True, capture_output=True)
+    subprocess.run(extract_command(tiny, images, cache), check=True, capture_output=True)
     assert cache.read_bytes() == whole
 
 
 def test_images_missing_in_a_folder_that_never_was_are_bad(tiny, tmp_path):
     images = draw_images(tmp_path, "some", 8, 3)
     images.write_text(images.read_text() + "nowhere/a.png,1,red\n")
-    result = subprocess.run(command(tiny, images, tmp_path / "a.h5"), capture_output=True, text=True,
+    result = subprocess.run(extract_command(tiny, images, tmp_path / "a.h5"), capture_output=True, text=True,
                             check=False)
     assert result.returncode == 3, result.stderr
     with open(tmp_path / "a.bad.csv", newline="", encoding="utf-8") as table:
@@ -73,18 +67,18 @@ def test_an_image_that_the_system_fails_to_give_stops_the_extraction(tiny, usual
                                                                      call, code):
     images, whole = usual
     cache = tmp_path / "a.h5"
-    result = run_with(faults, command(tiny, images, cache), call, code, 0, 1, "many/110.png")
+    result = run_with(faults, extract_command(tiny, images, cache), call, code, 0, 1, "many/110.png")
     assert result.returncode == 1, result.stderr
     assert "many/110.png" in result.stderr and os.strerror(code) in result.stderr, result.stderr
     assert not cache.exists() and not (tmp_path / "a.bad.csv").exists()
-    subprocess.run(command(tiny, images, cache), check=True, capture_output=True)
+    subprocess.run(extract_command(tiny, images, cache), check=True, capture_output=True)
     assert cache.read_bytes() == whole
 
 
 def test_an_image_that_was_away_for_a_while_is_extracted_in_the_end(tiny, usual, tmp_path, faults):
     images, whole = usual
     cache = tmp_path / "a.h5"
-    result = run_with(faults, command(tiny, images, cache), "open", errno.ENOENT, 0, 1, "many/101.png")
+    result = run_with(faults, extract_command(tiny, images, cache), "open", errno.ENOENT, 0, 1, "many/101.png")
     assert result.returncode == 0, result.stderr
     assert "readable now" in result.stderr
     assert cache.read_bytes() == whole and not (tmp_path / "a.bad.csv").exists()
@@ -93,15 +87,15 @@ def test_an_image_that_was_away_for_a_while_is_extracted_in_the_end(tiny, usual,
 def test_an_image_that_may_not_be_read_is_bad_and_may_be_read_later(tiny, usual, tmp_path, faults):
     images, _ = usual
     cache = tmp_path / "a.h5"
-    result = run_with(faults, command(tiny, images, cache), "open", errno.EACCES, 0, 2, "many/101.png")
+    result = run_with(faults, extract_command(tiny, images, cache), "open", errno.EACCES, 0, 2, "many/101.png")
     assert result.returncode == 3, result.stderr
     assert os.strerror(errno.EACCES) in (tmp_path / "a.bad.csv").read_text()
     with h5py.File(cache) as store:
         assert store["row_state"][101] == 2
-    result = subprocess.run(command(tiny, images, cache), capture_output=True, text=True, check=False)
+    result = subprocess.run(extract_command(tiny, images, cache), capture_output=True, text=True, check=False)
     assert result.returncode == 1
     assert 'lacks the image "many/101.png", which could not be read' in result.stderr, result.stderr
-    mended = subprocess.run(command(tiny, images, tmp_path / "b.h5") + ["--reuse", str(cache)],
+    mended = subprocess.run(extract_command(tiny, images, tmp_path / "b.h5") + ["--reuse", str(cache)],
                             capture_output=True, text=True, check=False)
     assert mended.returncode == 0, mended.stderr
     with h5py.File(tmp_path / "b.h5") as store:

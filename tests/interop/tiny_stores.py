@@ -45,6 +45,12 @@ def draw_images(folder, name, count, seed):
     return path
 
 
+def extract_command(tiny, images, cache, *options):
+    """Four rows a batch: enough batches to be stopped between them."""
+    return [str(a) for a in (tool("extractor"), "run", "--weights", tiny["weights"], "--images", images,
+                             "--cache", cache, "--resize", "32", "--batch-size", "4", *options)]
+
+
 def extract(weights, images, cache, *options):
     subprocess.run([tool("extractor"), "run", "--weights", weights, "--images", images,
                     "--resize", "32", "--cache", cache, "--quiet", *options], check=True)

@@ -21,6 +21,12 @@ class ControlGroups : public ::testing::Test {
     std::filesystem::create_directories(full.parent_path());
     std::ofstream(full) << text;
   }
+  // The limit and the usage of a group of version 2.
+  void write_group(const std::string& path, const std::string& max,
+                   const std::string& current) const {
+    write("sys/fs/cgroup/" + path + "memory.max", max + "\n");
+    write("sys/fs/cgroup/" + path + "memory.current", current + "\n");
+  }
   int64_t available() const { return control_group_available(folder_ / ""); }
 
  private:
@@ -35,20 +41,16 @@ TEST_F(ControlGroups, NoneIsNoLimit) {
 
 TEST_F(ControlGroups, TheTightestOfAllAboveCounts) {
   write("proc/self/cgroup", "0::/slurm/job_7/step_0\n");
-  write("sys/fs/cgroup/slurm/job_7/memory.max", "1000\n");
-  write("sys/fs/cgroup/slurm/job_7/memory.current", "400\n");
-  write("sys/fs/cgroup/slurm/job_7/step_0/memory.max", "max\n");
-  write("sys/fs/cgroup/slurm/job_7/step_0/memory.current", "300\n");
+  write_group("slurm/job_7/", "1000", "400");
+  write_group("slurm/job_7/step_0/", "max", "300");
   EXPECT_EQ(available(), 600);
-  write("sys/fs/cgroup/slurm/memory.max", "900\n");
-  write("sys/fs/cgroup/slurm/memory.current", "880\n");
+  write_group("slurm/", "900", "880");
   EXPECT_EQ(available(), 20);
 }
 
 TEST_F(ControlGroups, PagesThatCacheFilesAreLeft) {
   write("proc/self/cgroup", "0::/\n");
-  write("sys/fs/cgroup/memory.max", "1000\n");
-  write("sys/fs/cgroup/memory.current", "990\n");
+  write_group("", "1000", "990");
   write("sys/fs/cgroup/memory.stat", "anon 90\nfile 900\nactive_file 300\ninactive_file 500\n");
   EXPECT_EQ(available(), 810);
   write("sys/fs/cgroup/memory.current", "1200\n");

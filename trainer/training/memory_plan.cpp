@@ -34,6 +34,11 @@ int64_t plan_engines(const std::vector<BankConfig>& configs, int64_t batch_size,
   return bytes;
 }
 
+// The part of a GPU's memory that may be taken.
+int64_t usable_device_memory(const c10::Device& device) {
+  return free_device_memory(device) / 5 * 4;
+}
+
 std::string size_text(int64_t bytes) { return format_size(static_cast<double>(bytes)); }
 
 }  // namespace
@@ -47,7 +52,7 @@ MemoryPlan plan_memory(const std::vector<Setting>& settings, const std::vector<T
   if (memory) {
     plan.limit = *memory;
   } else {
-    plan.limit = on_gpu ? free_device_memory(compute.device) / 5 * 4 : available_memory() / 2;
+    plan.limit = on_gpu ? usable_device_memory(compute.device) : available_memory() / 2;
   }
   plan.batches = kBatches * features.batch;
   plan.features = features.sets;
@@ -77,8 +82,7 @@ MemoryPlan plan_memory(const std::vector<Setting>& settings, const std::vector<T
                size_text(plan.states), ", working memory ", size_text(plan.scratch), ", batches ",
                size_text(plan.batches), "), more than the ", size_text(plan.limit),
                memory ? " of --memory" : " that may be used");
-    const int64_t possible =
-        on_gpu ? free_device_memory(compute.device) / 5 * 4 : available_memory();
+    const int64_t possible = on_gpu ? usable_device_memory(compute.device) : available_memory();
     if (!memory || plan.without_features() > possible) {
       fail(needed, "; train parts of the grid one after another (--part I/N)",
            memory ? "" : ", or allow more with --memory");

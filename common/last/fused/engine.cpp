@@ -105,14 +105,6 @@ class FusedEngine final : public Engine {
     }
     return chosen;
   }
-  // Calls job(i) for i = 0 .. count-1, shared out to the threads.
-  template <class Job>
-  void for_each(int64_t count, const Job& job) {
-    std::atomic<int64_t> next = 0;
-    threads_.run([&](int) {
-      for (int64_t i = next++; i < count; i = next++) job(i);
-    });
-  }
   // Calls job(worker, image, network) for all images and the given networks, in order.
   template <class Job>
   void for_images(const Features& features, const std::vector<int64_t>& networks, const Job& job) {
@@ -131,7 +123,7 @@ class FusedEngine final : public Engine {
 
   void prepare(BankView& bank, const std::vector<int64_t>& networks) {
     const int64_t modules = plan_.modules;
-    for_each(static_cast<int64_t>(networks.size()) * modules, [&](int64_t i) {
+    threads_.for_each(static_cast<int64_t>(networks.size()) * modules, [&](int64_t i, int) {
       bank.prepare(kernels_, networks[static_cast<size_t>(i / modules)],
                    static_cast<int>(i % modules));
     });
@@ -215,7 +207,7 @@ void FusedEngine::finish_gradients(const BankView& bank, GradientView& sums, Hea
   const int64_t classes = gradients.head_bias.size(1);
   const int64_t class_blocks = (classes + kClassBlock - 1) / kClassBlock;
   const int64_t jobs = plan_.modules + class_blocks;
-  for_each(static_cast<int64_t>(networks.size()) * jobs, [&](int64_t i) {
+  threads_.for_each(static_cast<int64_t>(networks.size()) * jobs, [&](int64_t i, int) {
     const int64_t k = networks[static_cast<size_t>(i / jobs)];
     const auto module = static_cast<int>(i % jobs);
     if (module < plan_.modules) {

@@ -1,7 +1,5 @@
 #include "tests/common/feature_store/large_store.h"
 
-#include <atomic>
-
 #include "common/threads/thread_pool.h"
 #include "tests/common/feature_store/example_store.h"
 
@@ -40,12 +38,8 @@ Rows repeated_rows(const Manifest& manifest) {
 void write_large_store(const std::string& path, const Manifest& manifest, const Rows& rows,
                        int threads) {
   FeatureStoreWriter writer(path, manifest);
-  std::atomic<int64_t> next{0};
-  ThreadPool(threads).run([&](int) {
-    for (int64_t row = next++; row < manifest.rows; row = next++) {
-      writer.write_row(row, rows[static_cast<size_t>(row) % rows.size()].data(),
-                       example_digest(row));
-    }
+  ThreadPool(threads).for_each(manifest.rows, [&](int64_t row, int) {
+    writer.write_row(row, rows[static_cast<size_t>(row) % rows.size()].data(), example_digest(row));
   });
   writer.finish();
 }
