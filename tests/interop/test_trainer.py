@@ -218,6 +218,13 @@ def test_networks_that_do_not_fit_are_refused_before_the_start(tmp_path):
         message = failing(wide + more, 1)
         assert "training 200000 networks at the same time takes 1." in message and "TiB" in message
         assert "--part" in message
+    config = tmp_path / "seeds.ini"  # a command line has no room for them
+    config.write_text("retrain-seeds=" + ",".join(map(str, range(200000))) + "\n")
+    one = wide[:wide.index("--method")] + ["--method", "last", "--rank", "64", "--val-fraction",
+                                           "0.5", "--retrain", "train+val", "--config", config]
+    message = failing(one, 1)
+    assert "retraining up to 200000 networks at the same time takes 1." in message
+    assert "--retrain-seeds" in message
     assert not run.exists()
 
 

@@ -1,5 +1,6 @@
 #include "trainer/training/memory_plan.h"
 
+#include <algorithm>
 #include <string>
 
 #include <ATen/ops/ones.h>
@@ -27,10 +28,12 @@ BackboneInfo backbone() {
 }
 
 MemoryPlan plan(const SearchSpace& space, FeatureBytes features, std::optional<int64_t> memory,
-                ComputeOptions compute = {}) {
+                ComputeOptions compute = {}, const SearchSpace* retrained = nullptr) {
   const Target target = {.name = "label", .classes = 10, .class_names = {}};
   compute.threads = 2;
-  return plan_memory(make_grid(space, 1), {target}, backbone(), 32, features, memory, compute);
+  const auto later = retrained == nullptr ? std::vector<Setting>{} : make_grid(*retrained, 1);
+  return plan_memory(make_grid(space, 1), later, {target}, backbone(), 32, features, memory,
+                     compute);
 }
 
 SearchSpace networks(int64_t count) {
@@ -100,6 +103,54 @@ TEST(MemoryPlan, LessMemoryThanTheNetworksTakeIsAWarningWhileTheMachineHasIt) {
   EXPECT_EQ(small.residence, Residence::kDisk);
   EXPECT_NE(said.find("training 4 networks at the same time takes "), std::string::npos) << said;
   EXPECT_NE(said.find("--memory"), std::string::npos) << said;
+}
+
+TEST(MemoryPlan, RetrainingIsTheLargestChoicesOfEveryTargetAndTheMembersOfEnsembles) {
+  SearchSpace space = networks(1);
+  space.ranks = {4, 8};
+  space.methods = {Method::kLast, Method::kLinear};
+  const std::vector<Target> targets = {{.name = "few", .classes = 10, .class_names = {}},
+                                       {.name = "many", .classes = 100, .class_names = {}}};
+  const auto settings = make_grid(space, 2);
+  ASSERT_EQ(settings.size(), 6u);  // per target two ranks and a probe
+  const auto count = [&](const std::vector<Setting>& list, int64_t target, Method method,
+                         int64_t rank) {
+    return std::count_if(list.begin(), list.end(), [&](const Setting& setting) {
+      return setting.target == target && setting.network.method == method &&
+             (method == Method::kLinear || setting.network.rank == rank);
+    });
+  };
+  const auto choices = largest_retraining(settings, targets, backbone(), 5, 0);
+  const auto members = largest_retraining(settings, targets, backbone(), 5, 2);
+  for (const int64_t target : {0, 1}) {
+    EXPECT_EQ(count(choices, target, Method::kLast, 8), 5);
+    EXPECT_EQ(count(choices, target, Method::kLast, 4), 0);
+    EXPECT_EQ(count(choices, target, Method::kLinear, 0), 5);
+    EXPECT_EQ(count(members, target, Method::kLast, 8), 6);
+    EXPECT_EQ(count(members, target, Method::kLast, 4), 1);
+    EXPECT_EQ(count(members, target, Method::kLinear, 0), 5);
+  }
+  // An ensemble has no more members than there are networks.
+  EXPECT_EQ(largest_retraining(settings, targets, backbone(), 5, 1000).size(), 26u);
+}
+
+TEST(MemoryPlan, WhatIsRetrainedIsPlannedWhereItIsMoreThanTheSearch) {
+  const auto search = plan(networks(3), {}, 1000 * kMega);
+  const auto fewer = networks(2), more = networks(30), far_more = networks(2'000'000);
+  EXPECT_EQ(plan(networks(3), {}, 1000 * kMega, {}, &fewer).states, search.states);
+  const auto both = plan(networks(3), {}, 1000 * kMega, {}, &more);
+  EXPECT_EQ(both.states, 10 * search.states);
+  EXPECT_EQ(both.scratch, search.scratch);
+  EXPECT_EQ(both.banks.size(), 1u);
+  EXPECT_EQ(both.banks[0].settings.size(), 3u);
+  try {
+    plan(networks(3), {}, std::nullopt, {}, &far_more);
+    FAIL() << "accepted";
+  } catch (const Error& error) {
+    const std::string what = error.what();
+    EXPECT_NE(what.find("retraining up to 2000000 networks"), std::string::npos) << what;
+    EXPECT_NE(what.find("--retrain-seeds"), std::string::npos) << what;
+  }
 }
 
 TEST(MemoryPlan, NetworksBeyondTheMachineAreRefusedWithWhatTheyNeed) {

@@ -20,6 +20,10 @@ constexpr char kRemedy[] = "delete the run directory and run `trainer merge` aga
 
 }  // namespace
 
+bool holds_joined_search(const std::string& run_directory) {
+  return std::filesystem::exists(std::filesystem::path(run_directory) / kTable);
+}
+
 void save_joined_search(const RunDirectory& directory, const JoinedSearch& search) {
   const std::string table = network_table_csv(search.rows);
   nlohmann::json record = {{"metrics_bytes", search.metrics.bytes},

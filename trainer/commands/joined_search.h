@@ -20,6 +20,8 @@ struct JoinedSearch {
   MetricsLog::Position metrics;  // of metrics.jsonl: what the search wrote, retraining appends
 };
 
+// Whether a run directory holds one. For planning, before the directory is checked.
+bool holds_joined_search(const std::string& run_directory);
 void save_joined_search(const RunDirectory& directory, const JoinedSearch& search);
 // Nothing where the directory holds no joined search; an Error where it is damaged.
 std::optional<JoinedSearch> load_joined_search(const RunDirectory& directory,

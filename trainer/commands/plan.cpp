@@ -66,9 +66,11 @@ const char* place_of(Residence residence) {
 }
 
 // Steps of all epochs, validations counted as the share of a step that a forward pass is.
-double equivalent_steps(const RunData& data, const Schedule& schedule) {
-  auto steps = static_cast<double>(batches_per_epoch(data.train, schedule) * schedule.epochs);
-  if (data.has_val()) {
+// Retraining has no validation: its images are trained on.
+double equivalent_steps(const RunData& data, const Schedule& schedule, bool retraining) {
+  const auto& train = retraining ? data.train.joined_with(data.val) : data.train;
+  auto steps = static_cast<double>(batches_per_epoch(train, schedule) * schedule.epochs);
+  if (data.has_val() && !retraining) {
     const int64_t val = data.val.size();
     const auto period = static_cast<double>(validation_period(data.train.size(), val));
     const double batches = static_cast<double>(val) / static_cast<double>(schedule.batch_size);
@@ -87,9 +89,17 @@ std::string describe_memory(const MemoryPlan& plan) {
 }
 
 void print_plan(const RunOptions& options, const RunData& data, const MemoryPlan& memory,
-                const ComputeOptions& compute) {
+                bool joined, const ComputeOptions& compute) {
+  if (joined) {
+    std::cout << "the search was trained in parts and is joined; "
+              << (memory.banks.empty() ? "nothing is left to train"
+                                       : "what it chooses is trained again, at most:")
+              << "\n";
+    if (memory.banks.empty()) return;
+  }
   const auto& schedule = options.schedule;
-  const int64_t batches = batches_per_epoch(data.train, schedule);
+  const int64_t batches =
+      batches_per_epoch(joined ? data.train.joined_with(data.val) : data.train, schedule);
   const auto batch = first_batch(options, data, compute.device);
   size_t networks = 0;
   for (const auto& bank : memory.banks) networks += bank.settings.size();
@@ -110,16 +120,17 @@ void print_plan(const RunOptions& options, const RunData& data, const MemoryPlan
               << " of working memory (" << describe_engine(bank.engine, compute) << "), "
               << format_duration(step) << " per step\n";
   }
-  const auto rungs = rungs_of(options);
+  const auto rungs = joined ? std::vector<Rung>{} : rungs_of(options);
   for (const auto& rung : rungs) {
     std::cout << "after epoch " << rung.epoch << " the best " << fixed(100 * rung.keep, 0)
               << " % of the settings of each target and method go on\n";
   }
-  seconds *= equivalent_steps(data, schedule) * halving_cost(rungs, schedule.epochs);
+  seconds *= equivalent_steps(data, schedule, joined) * halving_cost(rungs, schedule.epochs);
   std::cout << describe_memory(memory) << "\n"
             << "about " << format_duration(seconds) << " for training"
-            << (data.has_val() ? " and validation" : "")
-            << (options.retrain ? ", and the same share again for each retrained network" : "")
+            << (data.has_val() && !joined ? " and validation" : "")
+            << (options.retrain && !joined ? ", and the same share again for each retrained network"
+                                           : "")
             << "\n";
 }
 

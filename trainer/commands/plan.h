@@ -11,8 +11,9 @@ namespace last {
 std::string describe_memory(const MemoryPlan& plan);
 
 // Prints what a run would train and what it would cost (--dry-run): per bank the parameters, memory
-// and the time of a step, measured on one real batch.
+// and the time of a step, measured on one real batch. joined: the search was trained in parts, and
+// the plan's banks are what it may retrain.
 void print_plan(const RunOptions& options, const RunData& data, const MemoryPlan& memory,
-                const ComputeOptions& compute);
+                bool joined, const ComputeOptions& compute);
 
 }  // namespace last

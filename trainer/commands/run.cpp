@@ -72,13 +72,22 @@ class Run {
     }
     searched_ = static_cast<int64_t>(settings_.size());
     settings_ = settings_of_part(settings_, options_.part);
-    memory_ = plan_memory(settings_, data_.targets, data_.backbone, options_.schedule.batch_size,
-                          feature_bytes(data_, options_.schedule.batch_size, options_.retrain),
-                          options_.memory, compute_);
+    std::vector<Setting> retrained;
+    if (options_.retrain && options_.part.is_whole()) {
+      retrained = largest_retraining(settings_, data_.targets, data_.backbone,
+                                     static_cast<int64_t>(options_.retrain_seeds.size()),
+                                     options_.ensemble);
+    }
+    joined_ = holds_joined_search(options_.run);
+    const auto& first = joined_ ? retrained : settings_;  // what is trained first
+    memory_ =
+        plan_memory(first, retrained, data_.targets, data_.backbone, options_.schedule.batch_size,
+                    feature_bytes(data_, options_.schedule.batch_size, options_.retrain),
+                    options_.memory, compute_);
   }
 
   int execute();
-  void show_plan() const { print_plan(options_, data_, memory_, compute_); }
+  void show_plan() const { print_plan(options_, data_, memory_, joined_, compute_); }
 
  private:
   nlohmann::json config() const;
@@ -110,6 +119,7 @@ class Run {
   std::vector<Setting> settings_;  // what this run searches, numbered as in the full grid
   int64_t grid_size_;              // networks of the full grid
   int64_t searched_ = 0;           // networks of all parts
+  bool joined_ = false;            // the search was trained in parts and joined
   MemoryPlan memory_;
 };
 

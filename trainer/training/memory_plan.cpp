@@ -1,6 +1,9 @@
 #include "trainer/training/memory_plan.h"
 
 #include <algorithm>
+#include <map>
+#include <set>
+#include <utility>
 
 #include "common/cli/device.h"
 #include "common/cli/log.h"
@@ -39,14 +42,47 @@ int64_t usable_device_memory(const c10::Device& device) {
   return free_device_memory(device) / 5 * 4;
 }
 
+// "16 networks at the same time"
+std::string network_count(size_t networks) {
+  return concat(networks, networks == 1 ? " network" : " networks", " at the same time");
+}
+
 std::string size_text(int64_t bytes) { return format_size(static_cast<double>(bytes)); }
 
 }  // namespace
 
-MemoryPlan plan_memory(const std::vector<Setting>& settings, const std::vector<Target>& targets,
-                       const BackboneInfo& backbone, int64_t batch_size,
-                       const FeatureBytes& features, std::optional<int64_t> memory,
-                       ComputeOptions& compute) {
+std::vector<Setting> largest_retraining(const std::vector<Setting>& settings,
+                                        const std::vector<Target>& targets,
+                                        const BackboneInfo& backbone, int64_t seeds,
+                                        int64_t members) {
+  struct Sized {
+    int64_t states;
+    const Setting* setting;
+  };
+  std::map<int64_t, std::vector<Sized>> of_target;
+  for (const auto& setting : settings) {
+    const int64_t states = states_of(bank_config({setting}, targets, backbone));
+    of_target[setting.target].push_back({states, &setting});
+  }
+  std::vector<Setting> largest;
+  for (auto& [target, sized] : of_target) {
+    std::stable_sort(sized.begin(), sized.end(),
+                     [](const Sized& a, const Sized& b) { return a.states > b.states; });
+    std::set<Method> seen;
+    for (size_t i = 0; i < sized.size(); ++i) {
+      const auto& setting = *sized[i].setting;
+      int64_t times = static_cast<int64_t>(i) < members ? 1 : 0;
+      if (seen.insert(setting.network.method).second) times += seeds;
+      largest.insert(largest.end(), static_cast<size_t>(times), setting);
+    }
+  }
+  return largest;
+}
+
+MemoryPlan plan_memory(const std::vector<Setting>& settings, const std::vector<Setting>& retrained,
+                       const std::vector<Target>& targets, const BackboneInfo& backbone,
+                       int64_t batch_size, const FeatureBytes& features,
+                       std::optional<int64_t> memory, ComputeOptions& compute) {
   const bool on_gpu = !compute.device.is_cpu();
   MemoryPlan plan;
   if (memory) {
@@ -62,9 +98,16 @@ MemoryPlan plan_memory(const std::vector<Setting>& settings, const std::vector<T
     plan.banks.push_back({std::move(group), states_of(configs.back()), {}});
     plan.states += plan.banks.back().states;
   }
-  // A GPU's optimiser needs as much again as two of the largest bank's tensors, at most.
-  int64_t largest = 0;
+  int64_t largest = 0, retrained_states = 0;
   for (const auto& bank : plan.banks) largest = std::max(largest, bank.states);
+  for (const auto& group : group_by_shape(retrained)) {
+    const int64_t states = states_of(bank_config(group, targets, backbone));
+    largest = std::max(largest, states);
+    retrained_states += states;
+  }
+  const bool search_is_larger = plan.states >= retrained_states;
+  plan.states = std::max(plan.states, retrained_states);
+  // A GPU's optimiser needs as much again as two of the largest bank's tensors, at most.
   if (on_gpu) plan.scratch = largest / 2;
   const int64_t left = std::max<int64_t>(0, plan.limit - plan.without_features());
   bool on_device = on_gpu && plan.features <= left / 2;
@@ -76,15 +119,17 @@ MemoryPlan plan_memory(const std::vector<Setting>& settings, const std::vector<T
   }
   plan.scratch += engines;
   if (plan.without_features() > plan.limit) {
-    const std::string needed =
-        concat("training ", settings.size(), settings.size() == 1 ? " network" : " networks",
-               " at the same time takes ", size_text(plan.without_features()), " (networks ",
-               size_text(plan.states), ", working memory ", size_text(plan.scratch), ", batches ",
-               size_text(plan.batches), "), more than the ", size_text(plan.limit),
-               memory ? " of --memory" : " that may be used");
+    const std::string needed = concat(
+        search_is_larger ? "training " + network_count(settings.size())
+                         : "retraining up to " + network_count(retrained.size()),
+        " takes ", size_text(plan.without_features()), " (networks ", size_text(plan.states),
+        ", working memory ", size_text(plan.scratch), ", batches ", size_text(plan.batches),
+        "), more than the ", size_text(plan.limit), memory ? " of --memory" : " that may be used");
     const int64_t possible = on_gpu ? usable_device_memory(compute.device) : available_memory();
     if (!memory || plan.without_features() > possible) {
-      fail(needed, "; train parts of the grid one after another (--part I/N)",
+      fail(needed,
+           search_is_larger ? "; train parts of the grid one after another (--part I/N)"
+                            : "; give fewer --retrain-seeds or a smaller --ensemble",
            memory ? "" : ", or allow more with --memory");
     }
     log_warning(needed + ": that is the least it can do with");

@@ -28,7 +28,7 @@ struct BankPlan {
 struct MemoryPlan {
   std::vector<BankPlan> banks;
   int64_t limit = 0;                       // of the memory that the networks lie in
-  int64_t states = 0;                      // of all banks
+  int64_t states = 0;                      // of all banks, or of the networks that are retrained
   int64_t scratch = 0;                     // working memory of the engines
   int64_t batches = 0;                     // the batch in use and those being read
   int64_t features = 0;                    // of all rows that every epoch reads
@@ -37,13 +37,21 @@ struct MemoryPlan {
   int64_t without_features() const { return states + scratch + batches; }
 };
 
+// The most that retraining can come to, whatever the search chooses: for each target and method its
+// largest setting, `seeds` times, and the `members` largest of each target, for an ensemble.
+std::vector<Setting> largest_retraining(const std::vector<Setting>& settings,
+                                        const std::vector<Target>& targets,
+                                        const BackboneInfo& backbone, int64_t seeds,
+                                        int64_t members);
+
 // Plans banks for all `settings` and sets compute.max_scratch_bytes to what is left for engines.
-//   memory  the limit (--memory); by default half of the free memory, or 80 % of the GPU's
+//   retrained  what is trained later, when these networks are gone
+//   memory     the limit (--memory); by default half of the free memory, or 80 % of the GPU's
 // An Error where the networks don't fit into the memory there is; a warning where they do but take
 // more than --memory.
-MemoryPlan plan_memory(const std::vector<Setting>& settings, const std::vector<Target>& targets,
-                       const BackboneInfo& backbone, int64_t batch_size,
-                       const FeatureBytes& features, std::optional<int64_t> memory,
-                       ComputeOptions& compute);
+MemoryPlan plan_memory(const std::vector<Setting>& settings, const std::vector<Setting>& retrained,
+                       const std::vector<Target>& targets, const BackboneInfo& backbone,
+                       int64_t batch_size, const FeatureBytes& features,
+                       std::optional<int64_t> memory, ComputeOptions& compute);
 
 }  // namespace last
