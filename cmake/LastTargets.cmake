@@ -2,6 +2,7 @@
 #   add_last_library(NAME SOURCES... [PRECOMPILED] [DEPENDS targets...])
 #   add_last_test(NAME SOURCES... [PRECOMPILED] [DEPENDS targets...])
 #   add_last_benchmark(NAME SOURCES... [PRECOMPILED] [DEPENDS targets...])
+#   add_last_kernels(LIBRARY ISA SOURCES... [FLAGS options...] [DEPENDS targets...])
 # PRECOMPILED: most of its files include a tensor or JSON, whose headers cost more time than the file.
 
 add_library(last_warnings INTERFACE)
@@ -64,6 +65,20 @@ function(add_last_library name)
   if(arg_PRECOMPILED)
     last_use_precompiled_headers(${name})
   endif()
+endfunction()
+
+# Adds sources to a library, compiled for one instruction set. All that they define is in a namespace
+# of its name (LAST_ISA_NAMESPACE): no two instruction sets share a function.
+function(add_last_kernels library isa)
+  cmake_parse_arguments(arg "" "" "FLAGS;DEPENDS" ${ARGN})
+  set(name ${library}_${isa})
+  add_library(${name} OBJECT ${arg_UNPARSED_ARGUMENTS})
+  target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR})
+  target_compile_definitions(${name} PRIVATE LAST_ISA_NAMESPACE=${isa} LAST_ISA_NAME="${isa}")
+  # Vectors are passed between functions of the same file only: how others would, is no matter.
+  target_compile_options(${name} PRIVATE -fno-math-errno -Wno-psabi ${arg_FLAGS})
+  target_link_libraries(${name} PRIVATE last_warnings last_sanitize ${arg_DEPENDS})
+  target_sources(${library} PRIVATE $<TARGET_OBJECTS:${name}>)
 endfunction()
 
 # Test programs find small committed reference files under tests/ through LAST_SOURCE_DIR.

@@ -2,7 +2,7 @@
 # Everything that a change must pass: formatting, a build without warnings, unit tests, and the
 # comparison of both programs with Python peers.
 #
-#   scripts/test.sh [--unit] [--interop] [--sanitize] [--tsan] [--fuzz]
+#   scripts/test.sh [--unit] [--interop] [--sanitize] [--tsan] [--fuzz] [--tidy]
 #
 #   --unit      formatting, build, unit tests
 #   --interop   build, comparisons with timm, transformers, h5py and PIL, tests of the scripts
@@ -11,6 +11,7 @@
 #   --fuzz      every reader of files from outside, with libFuzzer and the same sanitizers, in
 #               build-fuzz: FUZZ_SECONDS each (20), from tests/fuzz/corpus. The same inputs each
 #               time, so that what fails is the change; FUZZ_SEED=2 tries others, FUZZ_SEED=0 draws
+#   --tidy      clang-tidy on the programs' sources, in build-tidy: about half an hour on two cores
 #   default     --unit --interop
 #
 # Parts are run one after the other; the first that fails ends the script.
@@ -23,7 +24,7 @@ parse_parts() {
   parts=()
   for argument in "$@"; do
     case $argument in
-      --unit | --interop | --sanitize | --tsan | --fuzz) parts+=("${argument#--}") ;;
+      --unit | --interop | --sanitize | --tsan | --fuzz | --tidy) parts+=("${argument#--}") ;;
       --help | -h) show_help && exit 0 ;;
       *) usage_error "unknown option $argument" ;;
     esac
@@ -135,6 +136,18 @@ run_fuzz() {
   basename -a "${targets[@]}" | xargs -P "$(nproc)" -I '{}' bash -euo pipefail -c 'fuzz_target {}'
 }
 
+# Nothing is built: clang-tidy reads sources and headers itself, without precompiled ones.
+run_tidy() {
+  local build=$root/build-tidy tidy
+  tidy=$(command -v clang-tidy-14 || command -v clang-tidy)
+  CC=clang CXX=clang++ cmake --log-level=WARNING -G Ninja -S "$root" -B "$build" \
+    -DCMAKE_BUILD_TYPE=Release -DLAST_BUILD_TESTS=OFF -DLAST_BUILD_BENCHMARKS=OFF \
+    -DLAST_PRECOMPILE=OFF
+  say "Checking with clang-tidy"
+  (cd "$root" && git ls-files -z 'common/*.cpp' 'extractor/*.cpp' 'trainer/*.cpp' |
+    xargs -0 -P "$(nproc)" -n 1 "$tidy" -p "$build" --quiet 2>/dev/null)
+}
+
 run_interop() {
   if ! wants unit; then
     "$root/scripts/build.sh" --tests -DLAST_WERROR=ON
@@ -145,7 +158,7 @@ run_interop() {
 
 parse_parts "$@"
 "$root/scripts/setup.sh" --full
-for part in unit sanitize tsan fuzz interop; do
+for part in unit sanitize tsan fuzz tidy interop; do
   if wants "$part"; then
     "run_$part"
   fi

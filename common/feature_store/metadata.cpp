@@ -165,7 +165,7 @@ std::vector<Extent> in_order(std::vector<Extent> extents) {
 // The shape of /features, small enough for every size that is computed from it.
 Shape read_features_shape(hid_t file, c10::ScalarType dtype) {
   const hdf5::Dataset features = hdf5::open_dataset(file, layout::kFeatures);
-  const Shape shape = hdf5::shape_of(features);
+  Shape shape = hdf5::shape_of(features);
   const auto plausible = [](hsize_t extent) { return extent > 0 && extent < (hsize_t{1} << 40); };
   if (shape.size() != 4 || !std::ranges::all_of(shape, plausible)) {
     fail("\"", hdf5::file_name_of(file), "\": /features should be [rows, layers, tokens, dim]");

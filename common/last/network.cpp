@@ -17,7 +17,6 @@ namespace {
 int64_t last_map_seen(int64_t block, Variant variant) {
   switch (variant) {
     case Variant::kB:
-      return block;
     case Variant::kC:
       return block;
     case Variant::kD:

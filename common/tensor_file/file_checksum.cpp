@@ -26,7 +26,8 @@ std::string checksum_digits(uint32_t crc) {
 std::optional<FileChecksum> file_checksum(std::span<const uint8_t> file) {
   const uint64_t begin = checksum_offset();
   const uint64_t end = begin + kDigits;
-  if (file.size() < end || std::memcmp(file.data() + kLengthBytes, kStart.data(), kStart.size())) {
+  if (file.size() < end ||
+      std::memcmp(file.data() + kLengthBytes, kStart.data(), kStart.size()) != 0) {
     return std::nullopt;
   }
   uint32_t crc = crc32c(file.data(), begin);

@@ -71,7 +71,7 @@ at::Tensor NpzFile::tensor(const std::string& name) const {
   std::vector<int64_t> shape = header.shape;
   // Fortran's order is C's of the transposed array.
   if (header.fortran_order) std::reverse(shape.begin(), shape.end());
-  const at::Tensor result = at::empty(shape, header.dtype);
+  at::Tensor result = at::empty(shape, header.dtype);
   read(entry, place_of(name), header.data_begin, result.data_ptr(), header.data_bytes, true);
   if (!header.fortran_order) return result;
   std::vector<int64_t> axes(shape.size());
@@ -86,7 +86,7 @@ at::Tensor NpzFile::slice(const std::string& name, int64_t index) const {
   if (index < 0 || index >= header.shape.front()) {
     fail(place_of(name), " has no row ", index, " (it has ", header.shape.front(), ")");
   }
-  const at::Tensor result =
+  at::Tensor result =
       at::empty(std::vector<int64_t>(header.shape.begin() + 1, header.shape.end()), header.dtype);
   const uint64_t bytes = result.nbytes();
   check_once(entry, place_of(name));

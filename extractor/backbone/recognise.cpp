@@ -153,7 +153,7 @@ RecognisedCheckpoint recognise_checkpoint(const StateDict& tensors, const std::s
     return prefix + family->file_name(file, name);
   };
   try {
-    result.checkpoint = found->family->convert(std::move(found->tensors));
+    result.checkpoint = found->family->convert(found->tensors);
     result.checkpoint.file_name = file_name;
   } catch (const MissingTensor& error) {
     error.fail_as(concat("\"", path, "\": "), file_name);

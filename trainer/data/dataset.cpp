@@ -43,6 +43,7 @@ Dataset::Dataset(const StoreGroup& group, const std::vector<Target>& targets, bo
     const auto& reader = *readers_[store];
     const auto& manifest = reader.manifest();
     std::vector<std::vector<int32_t>> labels;
+    labels.reserve(targets.size());
     for (const auto& target : targets) {
       labels.push_back(target_labels(target, group.labels[store]));
     }

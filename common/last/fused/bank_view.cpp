@@ -100,7 +100,7 @@ void GradientView::finish(const Kernels& kernels, const ModuleView& parameters, 
                         parameters.qkv_weight, modules_[i].shift, modules_[i].qkv_weight,
                         row(gradients_.norm_weight, i, dim), row(gradients_.norm_bias, i, dim));
   if (gradients_.qkv_bias.defined()) {
-    const auto columns = static_cast<size_t>(3 * plan_.shape.rank);
+    const auto columns = 3 * static_cast<size_t>(plan_.shape.rank);
     std::copy_n(modules_[i].shift, columns, row(gradients_.qkv_bias, i, columns));
   }
 }

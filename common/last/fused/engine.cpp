@@ -228,7 +228,7 @@ at::Tensor FusedEngine::logits(const at::Tensor& features, const std::vector<uin
   const Features images(features, config_);
   const auto networks = choose(active, [](int64_t) { return true; });
   const int64_t classes = parameters.head_bias.size(1);
-  const at::Tensor all =
+  at::Tensor all =
       at::full({config_.networks(), images.batch, classes},
                -std::numeric_limits<double>::infinity(), at::TensorOptions().dtype(at::kFloat));
   float* out = all.data_ptr<float>();

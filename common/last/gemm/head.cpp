@@ -45,7 +45,7 @@ at::Tensor head_backward(const HeadState& state, const at::Tensor& d_logits, con
                          FinalNorm norm, const FrozenNorm& frozen, Parameters& result) {
   result.head_weight = d_logits.transpose(1, 2).bmm(state.features);
   result.head_bias = d_logits.sum({1});
-  const auto d_features = d_logits.bmm(p.head_weight);
+  auto d_features = d_logits.bmm(p.head_weight);
   if (norm == FinalNorm::kNone) return d_features;
   if (norm == FinalNorm::kTrainable) {
     result.final_norm_weight = d_features.mul(state.normalized).sum({1});

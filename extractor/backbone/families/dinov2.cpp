@@ -45,7 +45,7 @@ const Replacements& names() {
   return kNames;
 }
 
-CanonicalCheckpoint convert(StateDict tensors) {
+CanonicalCheckpoint convert(const StateDict& tensors) {
   CanonicalCheckpoint checkpoint;
   checkpoint.tensors = renamed(without_chunks(tensors), names());
   ignore_what_maps_do_not_need(checkpoint);

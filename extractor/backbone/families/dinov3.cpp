@@ -70,7 +70,7 @@ const Replacements& names() {
   return kNames;
 }
 
-CanonicalCheckpoint convert(StateDict tensors) {
+CanonicalCheckpoint convert(const StateDict& tensors) {
   CanonicalCheckpoint checkpoint;
   const bool metas = is_metas(tensors);
   if (tensors.count(metas ? "storage_tokens" : "reg_token") == 0) {

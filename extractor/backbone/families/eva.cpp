@@ -28,7 +28,7 @@ const Replacements& names() {
   return kNames;
 }
 
-CanonicalCheckpoint convert(StateDict tensors) {
+CanonicalCheckpoint convert(const StateDict& tensors) {
   CanonicalCheckpoint checkpoint;
   checkpoint.tensors = renamed(tensors, names());
   const std::string computed = "rotary angles, which are computed";

@@ -79,7 +79,7 @@ struct Family {
   std::vector<std::string> marks;
   // What else tells it from others that have these names; null: nothing.
   bool (*applies)(const StateDict& tensors);
-  CanonicalCheckpoint (*convert)(StateDict tensors);
+  CanonicalCheckpoint (*convert)(const StateDict& tensors);
   // Evidence outside of the model's own tensors, in the whole file; null: none.
   void (*look_around)(const StateDict& file, ArchitectureHints& hints) = nullptr;
   // What convert() renames; null: it does otherwise, and undo_names tells how to go back.

@@ -160,7 +160,7 @@ void add_hints(const StateDict& flax, CanonicalCheckpoint& checkpoint) {
   set_half_statistics(hints);
 }
 
-CanonicalCheckpoint convert(StateDict tensors) {
+CanonicalCheckpoint convert(const StateDict& tensors) {
   const StateDict flax = unstacked(tensors);
   CanonicalCheckpoint checkpoint;
   for (const auto& [name, entry] : flax) checkpoint.tensors[name] = converted(name, entry);

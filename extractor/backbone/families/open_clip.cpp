@@ -39,8 +39,9 @@ const Replacements& names() {
   return kNames;
 }
 
-CanonicalCheckpoint convert(StateDict tensors) {
+CanonicalCheckpoint convert(const StateDict& model) {
   CanonicalCheckpoint checkpoint;
+  StateDict tensors = model;
   // Its own files have these names too; the ones without a pooling have no final norm either.
   if (tensors.count("attn_pool.probe") != 0 || !has_norm(tensors, "ln_post")) {
     fail("this looks like a Perception Encoder, whose rotary position embedding is not supported");

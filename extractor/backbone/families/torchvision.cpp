@@ -22,8 +22,9 @@ const Replacements& names() {
   return kNames;
 }
 
-CanonicalCheckpoint convert(StateDict tensors) {
+CanonicalCheckpoint convert(const StateDict& model) {
   CanonicalCheckpoint checkpoint;
+  StateDict tensors = model;
   ignore(tensors, checkpoint.ignored, {{"heads.", "classification head"}});
   checkpoint.tensors = renamed(tensors, names());
   checkpoint.hints.source = "torchvision's models";

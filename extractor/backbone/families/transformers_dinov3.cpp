@@ -33,7 +33,7 @@ bool applies(const StateDict& tensors) {
   });
 }
 
-CanonicalCheckpoint convert(StateDict tensors) {
+CanonicalCheckpoint convert(const StateDict& tensors) {
   CanonicalCheckpoint checkpoint;
   checkpoint.tensors = renamed(tensors, names());
   // up_proj is the whole of a plain MLP's first layer, and the second half of a gated one's

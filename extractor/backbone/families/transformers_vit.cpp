@@ -42,7 +42,7 @@ const Replacements& names() {
   return kNames;
 }
 
-CanonicalCheckpoint convert(StateDict tensors) {
+CanonicalCheckpoint convert(const StateDict& tensors) {
   CanonicalCheckpoint checkpoint;
   checkpoint.tensors = renamed(tensors, names());
   ignore(checkpoint.tensors, checkpoint.ignored, {{"pooler.", "classification head"}});

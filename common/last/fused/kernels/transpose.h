@@ -13,14 +13,24 @@ struct MakeLanes<0, I...> {
   using Type = Lanes<I...>;
 };
 
+// Of x and y, one after the other, the lanes of these numbers.
+template <int... I>
+[[gnu::always_inline]] inline Vec pick(Vec x, Vec y) {
+#if defined(__clang__)
+  return __builtin_shufflevector(x, y, I...);
+#else  // GCC 11 has no other
+  return __builtin_shuffle(x, y, IntVec{I...});
+#endif
+}
+
 // Of x and y, taken as 2x2 blocks of `step` lanes: the lower blocks side by side, the upper ones.
 template <int step, int... I>
 [[gnu::always_inline]] inline Vec lower_blocks(Vec x, Vec y, Lanes<I...>) {
-  return __builtin_shuffle(x, y, IntVec{((I & step) == 0 ? I : kLanes + I - step)...});
+  return pick<((I & step) == 0 ? I : kLanes + I - step)...>(x, y);
 }
 template <int step, int... I>
 [[gnu::always_inline]] inline Vec upper_blocks(Vec x, Vec y, Lanes<I...>) {
-  return __builtin_shuffle(x, y, IntVec{((I & step) == 0 ? I + step : kLanes + I)...});
+  return pick<((I & step) == 0 ? I + step : kLanes + I)...>(x, y);
 }
 
 template <int step>
