@@ -96,32 +96,39 @@ def noise(width, height, seed=0):
     return Image.fromarray(values)
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 7), (5, 2), (37, 500), (500, 37), (224, 224),
-                                  (224, 300), (300, 224), (30, 2000), (2000, 30), (223, 225)])
-def test_odd_sizes(size, tmp_path):
-    path = tmp_path / "noise.png"
-    image = noise(*size)
-    image.save(path)
-    for interpolation in MODES:
-        for resize, crop in [(224, None), (224, 248), ((40, 30), None), ((30, 40), 45)]:
-            (ours,) = run_tool(["pixels", *arguments(resize, crop, interpolation)], [path])
-            expected = transform(resize, crop, interpolation)(image)
-            assert_equal(ours, expected, f"{size} -> {resize}, {crop}, {interpolation}")
+ODD_SIZES = [(1, 1), (1, 7), (5, 2), (37, 500), (500, 37), (224, 224), (224, 300), (300, 224),
+             (30, 2000), (2000, 30), (223, 225)]
+
+
+@pytest.mark.parametrize("interpolation", MODES)
+@pytest.mark.parametrize("resize,crop", [(224, None), (224, 248), ((40, 30), None), ((30, 40), 45)])
+def test_odd_sizes(resize, crop, interpolation, tmp_path):
+    images = [noise(*size) for size in ODD_SIZES]
+    paths = [tmp_path / f"{width}x{height}.png" for width, height in ODD_SIZES]
+    for path, image in zip(paths, images):
+        image.save(path)
+    answers = run_tool(["pixels", *arguments(resize, crop, interpolation)], paths)
+    for size, image, ours in zip(ODD_SIZES, images, answers):
+        assert_equal(ours, transform(resize, crop, interpolation)(image), f"from {size}")
 
 
 def test_random_sizes_hold_the_order_of_passes(tmp_path):
     random = np.random.default_rng(5)
-    path = tmp_path / "noise.bmp"
-    for case in range(150):
-        width, height, new_width, new_height = (int(v) for v in random.integers(1, 90, 4))
-        if case % 3 == 0:  # at the border between both orders
-            height = max(1, new_height + 2 * (width - new_width) + int(random.integers(-1, 2)))
-        image = noise(width, height, case)
-        image.save(path)
-        interpolation = ("bicubic", "bilinear")[case % 2]
-        (ours,) = run_tool(["pixels", f"{new_width}x{new_height}", "none", interpolation], [path])
-        expected = transform((new_width, new_height), None, interpolation)(image)
-        assert_equal(ours, expected, f"{image.size} -> {new_width}x{new_height}")
+    paths = [tmp_path / f"{case}.bmp" for case in range(10)]
+    for target in range(16):
+        new_width, new_height = (int(v) for v in random.integers(1, 90, 2))
+        interpolation = ("bicubic", "bilinear")[target % 2]
+        images = []
+        for case, path in enumerate(paths):
+            width, height = (int(v) for v in random.integers(1, 90, 2))
+            if case % 3 == 0:  # at the border between both orders
+                height = max(1, new_height + 2 * (width - new_width) + int(random.integers(-1, 2)))
+            images.append(noise(width, height, case))
+            images[-1].save(path)
+        answers = run_tool(["pixels", f"{new_width}x{new_height}", "none", interpolation], paths)
+        for image, ours in zip(images, answers):
+            expected = transform((new_width, new_height), None, interpolation)(image)
+            assert_equal(ours, expected, f"{image.size} -> {new_width}x{new_height}")
 
 
 def color_images(folder):
