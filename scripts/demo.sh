@@ -7,6 +7,8 @@
 #   DIR   where images, features and networks go; default: demo in the repository. What a previous
 #         call finished there is not done again.
 #
+# With LAST_BIN=FOLDER the programs of that folder run, and nothing is set up or built.
+#
 # The table compares side networks (LAST) with linear classifiers on the backbone's final tokens.
 
 set -euo pipefail
@@ -14,7 +16,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 readonly python=$root/.venv/bin/python
-readonly bin=$root/build/bin
+readonly bin=${LAST_BIN:-$root/build/bin}
 readonly weights=$root/data/demo_vit.safetensors
 
 parse_folder() {
@@ -59,8 +61,10 @@ train() {
 }
 
 parse_folder "$@"
-"$root/scripts/setup.sh"
-"$root/scripts/build.sh"
+if [[ -z ${LAST_BIN:-} ]]; then
+  "$root/scripts/setup.sh"
+  "$root/scripts/build.sh"
+fi
 start=$SECONDS
 draw
 extract

@@ -67,7 +67,7 @@ void check_info(const std::string& path, const BackboneInfo& file, const Backbon
 }  // namespace
 
 FeatureRecipe common_recipe(const std::vector<NamedBundle>& networks) {
-  const FeatureRecipe recipe = read_recipe(networks.front());
+  FeatureRecipe recipe = read_recipe(networks.front());
   for (const NamedBundle& network : networks) {
     const json& features = network.bundle.members.front().features;
     const std::string difference =

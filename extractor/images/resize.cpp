@@ -61,7 +61,9 @@ Kernel make_kernel(int inputs, int size, cv::Range outputs, Interpolation interp
   std::vector<double> values(kernel.taps);
   for (int i = outputs.start; i < outputs.end; ++i) {
     const double center = (i + 0.5) * scale;
+    // Rounded as PIL does.  NOLINTNEXTLINE(bugprone-incorrect-roundings)
     const int first = std::max(static_cast<int>(center - support + 0.5), 0);
+    // NOLINTNEXTLINE(bugprone-incorrect-roundings)
     const int last = std::min(static_cast<int>(center + support + 0.5), inputs);
     double sum = 0.0;
     for (int t = 0; t < last - first; ++t) {

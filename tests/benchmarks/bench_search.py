@@ -20,6 +20,9 @@ import sys
 import pandas
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "scripts"))
+from check_run import rank  # noqa: E402
+
 BIN = pathlib.Path(os.environ.get("LAST_BIN", ROOT / "build/bin"))
 SEARCHES = {"halving": (("grid", ["--search", "grid"]), ("halving", ["--search", "halving"])),
             "presets": (("wide", ["--preset", "wide"]), ("quick", ["--preset", "quick"]))}
@@ -41,8 +44,7 @@ def choice(networks):
     columns = list(networks.columns)
     settings = columns[columns.index("target") + 1:columns.index("seed")]
     groups = [g for _, g in networks.groupby(settings, dropna=False, sort=False) if (g.status == "ok").all()]
-    best = min(groups, key=lambda g: (-round(g.val_accuracy.mean(), 9), g.val_loss.mean(), g.parameters.min(),
-                                      g.network.min()))
+    best = min(groups, key=rank)
     return best.val_accuracy.mean(), best.test_accuracy.mean()
 
 

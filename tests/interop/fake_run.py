@@ -18,13 +18,10 @@ import numpy as np
 import torch
 
 from checked_file import crc32c, save_checked
+from trainer_runs import COLUMNS
 
 HOSTILE = ['</script><script>document.title="broken"</script>', '"><img src=x onerror="x()">',
            "Robert'); DROP TABLE", "a,b\"c", "{{DATA}}", "<!--", "über 猫 \u2028", " ", "&lt;b&gt;"]
-COLUMNS = ("network,stage,method,target,rank,gap,heads,modules,variant,bias_correction,biases,pool,"
-           "norm,learning_rate,head_learning_rate_scale,weight_decay,label_smoothing,seed,epochs,"
-           "parameters,parameters_without_head,train_data,train_loss,val_accuracy,test_accuracy,"
-           "seconds,status,val_loss").split(",")
 PREDICTIONS = "path,label,network,prediction,probability,label_probability,data".split(",")
 DIM, DEPTH, TOKENS = 16, 2, 5
 

@@ -14,13 +14,8 @@ import torch
 
 from paths import tool
 from tiny_stores import draw_images, extract, make_tiny_vit
-from trainer_runs import (command, description, failing, reference_logits, same_networks, tensors,
-                          train)
-
-COLUMNS = ("network,stage,method,target,rank,gap,heads,modules,variant,bias_correction,biases,pool,"
-           "norm,learning_rate,head_learning_rate_scale,weight_decay,label_smoothing,seed,epochs,"
-           "parameters,parameters_without_head,train_data,train_loss,val_accuracy,test_accuracy,"
-           "seconds,status,val_loss").split(",")
+from trainer_runs import (COLUMNS, command, description, failing, reference_logits, same_networks,
+                          tensors, train)
 
 
 def test_run_writes_the_contracts_files(tiny, tmp_path):

@@ -11,6 +11,11 @@ from safetensors import safe_open
 import network_reference
 from paths import tool
 
+# The first of networks.csv.
+COLUMNS = ("network,stage,method,target,rank,gap,heads,modules,variant,bias_correction,biases,pool,"
+           "norm,learning_rate,head_learning_rate_scale,weight_decay,label_smoothing,seed,epochs,"
+           "parameters,parameters_without_head,train_data,train_loss,val_accuracy,test_accuracy,"
+           "seconds,status,val_loss").split(",")
 SHORT = {"--epochs": "4", "--warmup-epochs": "1", "--batch-size": "16", "--rank": "4"}
 
 

@@ -26,7 +26,7 @@ def demo(tmp_path_factory):
         pytest.skip(f"the programs are not in {BIN}")
     folder = tmp_path_factory.mktemp("demo")
     result = subprocess.run(["bash", str(ROOT / "scripts" / "demo.sh"), str(folder)],
-                            capture_output=True, text=True)
+                            capture_output=True, text=True, env={**os.environ, "LAST_BIN": str(BIN)})
     assert result.returncode == 0, result.stderr[-3000:]
     yield folder, result.stdout
     shutil.rmtree(folder)
