@@ -43,19 +43,32 @@ check_scripts() {
   shellcheck -x "$root"/scripts/*.sh "$root/.ci/run"
 }
 
-# One version decides: others lay out some lines differently.
-check_format() {
-  local formatter file files=()
-  formatter=$(command -v clang-format-14 || command -v clang-format)
-  if [[ $("$formatter" --version) != *"version 14."* ]]; then
-    say "Formatting is not checked: that takes clang-format 14"
-    return
-  fi
+# The tracked files of these patterns that exist, into `files`; none outside of a git checkout.
+find_files() {
+  local file
+  files=()
   while IFS= read -r file; do
     if [[ -f $root/$file ]]; then # not deleted
       files+=("$file")
     fi
-  done < <(git -C "$root" ls-files '*.h' '*.cpp' 2>/dev/null)
+  done < <(git -C "$root" ls-files "$@" 2>/dev/null)
+}
+
+# The path of a tool of LLVM 14. One version decides: others lay out some lines differently, and
+# check other things.
+llvm_tool() {
+  local tool
+  tool=$(command -v "$1-14" || command -v "$1") && [[ $("$tool" --version) == *"version 14."* ]] &&
+    echo "$tool"
+}
+
+check_format() {
+  local formatter
+  if ! formatter=$(llvm_tool clang-format); then
+    say "Formatting is not checked: that takes clang-format 14"
+    return
+  fi
+  find_files '*.h' '*.cpp'
   if [[ ${#files[@]} == 0 ]]; then
     say "Formatting is not checked: this is not a git checkout"
     return
@@ -139,13 +152,17 @@ run_fuzz() {
 # Nothing is built: clang-tidy reads sources and headers itself, without precompiled ones.
 run_tidy() {
   local build=$root/build-tidy tidy
-  tidy=$(command -v clang-tidy-14 || command -v clang-tidy)
+  tidy=$(llvm_tool clang-tidy) || die "--tidy takes clang-tidy 14"
+  find_files 'common/*.cpp' 'extractor/*.cpp' 'trainer/*.cpp'
+  [[ ${#files[@]} != 0 ]] || die "--tidy takes a git checkout"
   CC=clang CXX=clang++ cmake --log-level=WARNING -G Ninja -S "$root" -B "$build" \
     -DCMAKE_BUILD_TYPE=Release -DLAST_BUILD_TESTS=OFF -DLAST_BUILD_BENCHMARKS=OFF \
     -DLAST_PRECOMPILE=OFF
-  say "Checking with clang-tidy"
-  (cd "$root" && git ls-files -z 'common/*.cpp' 'extractor/*.cpp' 'trainer/*.cpp' |
-    xargs -0 -P "$(nproc)" -n 1 "$tidy" -p "$build" --quiet 2>/dev/null)
+  say "Checking ${#files[@]} files with clang-tidy"
+  # It counts the warnings that it doesn't show on standard error.
+  (cd "$root" && printf '%s\0' "${files[@]}" |
+    xargs -0 -P "$(nproc)" -n 1 "$tidy" -p "$build" --quiet 2>"$build/stderr.txt") ||
+    die "clang-tidy is not content; what else it said is in $build/stderr.txt"
 }
 
 run_interop() {

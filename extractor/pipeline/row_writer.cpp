@@ -62,8 +62,8 @@ void RowWriter::work() {
 
 void RowWriter::write_rows(const Job& job) {
   store_.require_present();
-  const auto& [batch, maps] = job;
-  const auto* data = static_cast<const char*>(maps.data_ptr());
+  const auto& batch = job.first;
+  const auto* data = static_cast<const char*>(job.second.data_ptr());
   const auto row_bytes = static_cast<size_t>(store_.manifest().row_bytes());
   const uint8_t* thumbnails =
       batch.thumbnails.defined() ? batch.thumbnails.const_data_ptr<uint8_t>() : nullptr;

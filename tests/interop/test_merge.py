@@ -110,7 +110,7 @@ def test_retraining_follows_merging(tiny, tmp_path):
     # The grid needn't fit into memory, only what it may choose: two methods with two seeds.
     plan = train(tiny, merged, *options, "--dry-run", "--memory", "1K")
     assert "joined" in plan.stdout and "\n4 networks" in plan.stdout
-    assert "training 4 networks at the same time takes" in plan.stderr
+    assert "retraining up to 4 networks at the same time takes" in plan.stderr
     train(tiny, merged, *options)
     check_same_run(tmp_path / "whole", merged)
 

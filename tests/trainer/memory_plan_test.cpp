@@ -139,10 +139,19 @@ TEST(MemoryPlan, WhatIsRetrainedIsPlannedWhereItIsMoreThanTheSearch) {
   const auto fewer = networks(2), more = networks(30), far_more = networks(2'000'000);
   EXPECT_EQ(plan(networks(3), {}, 1000 * kMega, {}, &fewer).states, search.states);
   const auto both = plan(networks(3), {}, 1000 * kMega, {}, &more);
-  EXPECT_EQ(both.states, 10 * search.states);
-  EXPECT_EQ(both.scratch, search.scratch);
-  EXPECT_EQ(both.banks.size(), 1u);
+  EXPECT_FALSE(search.for_retraining);
+  EXPECT_TRUE(both.for_retraining);
+  const auto thirty = plan(more, {}, 1000 * kMega);
+  EXPECT_EQ(both.states, thirty.states);
+  EXPECT_EQ(both.scratch, thirty.scratch);
+  ASSERT_EQ(both.banks.size(), 1u);
   EXPECT_EQ(both.banks[0].settings.size(), 3u);
+  // Where nothing is searched, the banks are those of retraining.
+  SearchSpace none = networks(0);
+  const auto only = plan(none, {}, 1000 * kMega, {}, &more);
+  EXPECT_EQ(only.states, thirty.states);
+  ASSERT_EQ(only.banks.size(), 1u);
+  EXPECT_EQ(only.banks[0].settings.size(), 30u);
   try {
     plan(networks(3), {}, std::nullopt, {}, &far_more);
     FAIL() << "accepted";

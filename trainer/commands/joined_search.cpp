@@ -1,6 +1,7 @@
 #include "trainer/commands/joined_search.h"
 
 #include <filesystem>
+#include <system_error>
 
 #include <nlohmann/json.hpp>
 
@@ -21,7 +22,8 @@ constexpr char kRemedy[] = "delete the run directory and run `trainer merge` aga
 }  // namespace
 
 bool holds_joined_search(const std::string& run_directory) {
-  return std::filesystem::exists(std::filesystem::path(run_directory) / kTable);
+  std::error_code unknown;  // what can't be looked into is named when the directory is opened
+  return std::filesystem::exists(std::filesystem::path(run_directory) / kTable, unknown);
 }
 
 void save_joined_search(const RunDirectory& directory, const JoinedSearch& search) {

@@ -65,11 +65,15 @@ const char* place_of(Residence residence) {
   return "";
 }
 
+int64_t batches_of_epoch(const RunData& data, const Schedule& schedule, bool retraining) {
+  if (!retraining) return batches_per_epoch(data.train, schedule);
+  return batches_per_epoch(data.train.joined_with(data.val), schedule);
+}
+
 // Steps of all epochs, validations counted as the share of a step that a forward pass is.
 // Retraining has no validation: its images are trained on.
 double equivalent_steps(const RunData& data, const Schedule& schedule, bool retraining) {
-  const auto& train = retraining ? data.train.joined_with(data.val) : data.train;
-  auto steps = static_cast<double>(batches_per_epoch(train, schedule) * schedule.epochs);
+  auto steps = static_cast<double>(batches_of_epoch(data, schedule, retraining) * schedule.epochs);
   if (data.has_val() && !retraining) {
     const int64_t val = data.val.size();
     const auto period = static_cast<double>(validation_period(data.train.size(), val));
@@ -83,7 +87,8 @@ double equivalent_steps(const RunData& data, const Schedule& schedule, bool retr
 
 std::string describe_memory(const MemoryPlan& plan) {
   return concat(size_text(plan.features), " of features ", place_of(plan.residence), ", ",
-                size_text(plan.states), " of networks with gradients and moments, ",
+                size_text(plan.states), " of networks with gradients and moments",
+                plan.for_retraining ? " when they are trained again" : "", ", ",
                 size_text(plan.scratch), " of working memory, ", size_text(plan.batches),
                 " of batches (limit ", size_text(plan.limit), ")");
 }
@@ -93,13 +98,12 @@ void print_plan(const RunOptions& options, const RunData& data, const MemoryPlan
   if (joined) {
     std::cout << "the search was trained in parts and is joined; "
               << (memory.banks.empty() ? "nothing is left to train"
-                                       : "what it chooses is trained again, at most:")
+                                       : "what it may choose is trained again:")
               << "\n";
     if (memory.banks.empty()) return;
   }
   const auto& schedule = options.schedule;
-  const int64_t batches =
-      batches_per_epoch(joined ? data.train.joined_with(data.val) : data.train, schedule);
+  const int64_t batches = batches_of_epoch(data, schedule, joined);
   const auto batch = first_batch(options, data, compute.device);
   size_t networks = 0;
   for (const auto& bank : memory.banks) networks += bank.settings.size();

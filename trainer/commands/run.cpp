@@ -72,18 +72,17 @@ class Run {
     }
     searched_ = static_cast<int64_t>(settings_.size());
     settings_ = settings_of_part(settings_, options_.part);
+    joined_ = options_.part.is_whole() && holds_joined_search(options_.run);
     std::vector<Setting> retrained;
     if (options_.retrain && options_.part.is_whole()) {
       retrained = largest_retraining(settings_, data_.targets, data_.backbone,
                                      static_cast<int64_t>(options_.retrain_seeds.size()),
                                      options_.ensemble);
     }
-    joined_ = holds_joined_search(options_.run);
-    const auto& first = joined_ ? retrained : settings_;  // what is trained first
-    memory_ =
-        plan_memory(first, retrained, data_.targets, data_.backbone, options_.schedule.batch_size,
-                    feature_bytes(data_, options_.schedule.batch_size, options_.retrain),
-                    options_.memory, compute_);
+    memory_ = plan_memory(joined_ ? std::vector<Setting>{} : settings_, retrained, data_.targets,
+                          data_.backbone, options_.schedule.batch_size,
+                          feature_bytes(data_, options_.schedule.batch_size, options_.retrain),
+                          options_.memory, compute_);
   }
 
   int execute();

@@ -23,18 +23,43 @@ int64_t states_of(const BankConfig& config) {
          count_parameters(config.network, config.backbone, classes);
 }
 
-// Plans the banks' engines with `max_bytes` of working memory. Returns what they take together: on
-// a GPU they use the same memory one after the other, on a CPU each keeps its own.
-int64_t plan_engines(const std::vector<BankConfig>& configs, int64_t batch_size, int64_t max_bytes,
-                     MemoryPlan& plan, ComputeOptions& compute) {
-  compute.max_scratch_bytes = max_bytes;
-  int64_t bytes = 0;
-  for (size_t b = 0; b < configs.size(); ++b) {
-    auto& engine = plan.banks[b].engine;
-    engine = plan_engine(configs[b], batch_size, compute);
-    bytes = compute.device.is_cpu() ? bytes + engine.bytes : std::max(bytes, engine.bytes);
+// Networks that are trained at the same time.
+struct Stage {
+  std::vector<BankConfig> configs;
+  std::vector<BankPlan> banks;
+  int64_t networks = 0;
+  int64_t states = 0;
+  int64_t largest = 0;  // states of the largest bank
+  int64_t engines = 0;  // their working memory
+
+  int64_t bytes() const { return states + engines; }
+};
+
+Stage make_stage(const std::vector<Setting>& settings, const std::vector<Target>& targets,
+                 const BackboneInfo& backbone) {
+  Stage stage;
+  stage.networks = static_cast<int64_t>(settings.size());
+  for (auto& group : group_by_shape(settings)) {
+    stage.configs.push_back(bank_config(group, targets, backbone));
+    const int64_t states = states_of(stage.configs.back());
+    stage.banks.push_back({std::move(group), states, {}});
+    stage.states += states;
+    stage.largest = std::max(stage.largest, states);
   }
-  return bytes;
+  return stage;
+}
+
+// Plans the banks' engines with `max_bytes` of working memory. Together they take `engines`: on a
+// GPU they use the same memory one after the other, on a CPU each keeps its own.
+void plan_engines(Stage& stage, int64_t batch_size, int64_t max_bytes, ComputeOptions& compute) {
+  compute.max_scratch_bytes = max_bytes;
+  stage.engines = 0;
+  for (size_t b = 0; b < stage.configs.size(); ++b) {
+    auto& engine = stage.banks[b].engine;
+    engine = plan_engine(stage.configs[b], batch_size, compute);
+    stage.engines = compute.device.is_cpu() ? stage.engines + engine.bytes
+                                            : std::max(stage.engines, engine.bytes);
+  }
 }
 
 // The part of a GPU's memory that may be taken.
@@ -43,7 +68,7 @@ int64_t usable_device_memory(const c10::Device& device) {
 }
 
 // "16 networks at the same time"
-std::string network_count(size_t networks) {
+std::string network_count(int64_t networks) {
   return concat(networks, networks == 1 ? " network" : " networks", " at the same time");
 }
 
@@ -92,45 +117,44 @@ MemoryPlan plan_memory(const std::vector<Setting>& settings, const std::vector<S
   }
   plan.batches = kBatches * features.batch;
   plan.features = features.sets;
-  std::vector<BankConfig> configs;
-  for (auto& group : group_by_shape(settings)) {
-    configs.push_back(bank_config(group, targets, backbone));
-    plan.banks.push_back({std::move(group), states_of(configs.back()), {}});
-    plan.states += plan.banks.back().states;
-  }
-  int64_t largest = 0, retrained_states = 0;
-  for (const auto& bank : plan.banks) largest = std::max(largest, bank.states);
-  for (const auto& group : group_by_shape(retrained)) {
-    const int64_t states = states_of(bank_config(group, targets, backbone));
-    largest = std::max(largest, states);
-    retrained_states += states;
-  }
-  const bool search_is_larger = plan.states >= retrained_states;
-  plan.states = std::max(plan.states, retrained_states);
+  auto search = make_stage(settings, targets, backbone);
+  auto again = make_stage(retrained, targets, backbone);
+  const int64_t states = std::max(search.states, again.states);
   // A GPU's optimiser needs as much again as two of the largest bank's tensors, at most.
-  if (on_gpu) plan.scratch = largest / 2;
-  const int64_t left = std::max<int64_t>(0, plan.limit - plan.without_features());
+  const int64_t optimizer = on_gpu ? std::max(search.largest, again.largest) / 2 : 0;
+  const int64_t left = std::max<int64_t>(0, plan.limit - plan.batches - states - optimizer);
+  const auto plan_both = [&](int64_t max_bytes) {
+    plan_engines(again, batch_size, max_bytes, compute);
+    plan_engines(search, batch_size, max_bytes, compute);
+    return std::max(search.engines, again.engines);
+  };
   bool on_device = on_gpu && plan.features <= left / 2;
-  int64_t engines =
-      plan_engines(configs, batch_size, left - (on_device ? plan.features : 0), plan, compute);
+  const int64_t engines = plan_both(left - (on_device ? plan.features : 0));
   if (on_device && plan.features + engines > left) {  // not even the least fits beside them
     on_device = false;
-    engines = plan_engines(configs, batch_size, left, plan, compute);
+    plan_both(left);
   }
-  plan.scratch += engines;
+  plan.for_retraining = settings.empty() || again.bytes() > search.bytes();
+  const Stage& larger = plan.for_retraining ? again : search;
+  plan.states = larger.states;
+  plan.scratch = larger.engines + optimizer;
+  plan.banks = settings.empty() ? again.banks : search.banks;
   if (plan.without_features() > plan.limit) {
     const std::string needed = concat(
-        search_is_larger ? "training " + network_count(settings.size())
-                         : "retraining up to " + network_count(retrained.size()),
+        plan.for_retraining ? "retraining up to " : "training ", network_count(larger.networks),
         " takes ", size_text(plan.without_features()), " (networks ", size_text(plan.states),
         ", working memory ", size_text(plan.scratch), ", batches ", size_text(plan.batches),
         "), more than the ", size_text(plan.limit), memory ? " of --memory" : " that may be used");
     const int64_t possible = on_gpu ? usable_device_memory(compute.device) : available_memory();
     if (!memory || plan.without_features() > possible) {
-      fail(needed,
-           search_is_larger ? "; train parts of the grid one after another (--part I/N)"
-                            : "; give fewer --retrain-seeds or a smaller --ensemble",
-           memory ? "" : ", or allow more with --memory");
+      std::string remedy;
+      if (search.bytes() + plan.batches + optimizer > plan.limit && !settings.empty()) {
+        remedy += "; train parts of the grid one after another (--part I/N)";
+      }
+      if (plan.for_retraining && !settings.empty()) {
+        remedy += "; give fewer --retrain-seeds or a smaller --ensemble";
+      }
+      fail(needed, remedy, memory ? "" : ", or allow more with --memory");
     }
     log_warning(needed + ": that is the least it can do with");
   }

@@ -27,8 +27,9 @@ struct BankPlan {
 // left; else they lie in the machine's memory, as everything does without a GPU.
 struct MemoryPlan {
   std::vector<BankPlan> banks;
+  bool for_retraining = false;             // states and scratch are what retraining takes
   int64_t limit = 0;                       // of the memory that the networks lie in
-  int64_t states = 0;                      // of all banks, or of the networks that are retrained
+  int64_t states = 0;                      // of all banks
   int64_t scratch = 0;                     // working memory of the engines
   int64_t batches = 0;                     // the batch in use and those being read
   int64_t features = 0;                    // of all rows that every epoch reads
@@ -44,7 +45,8 @@ std::vector<Setting> largest_retraining(const std::vector<Setting>& settings,
                                         const BackboneInfo& backbone, int64_t seeds,
                                         int64_t members);
 
-// Plans banks for all `settings` and sets compute.max_scratch_bytes to what is left for engines.
+// Plans banks for all `settings`, or for `retrained` where there are none, and sets
+// compute.max_scratch_bytes to what is left for engines.
 //   retrained  what is trained later, when these networks are gone
 //   memory     the limit (--memory); by default half of the free memory, or 80 % of the GPU's
 // An Error where the networks don't fit into the memory there is; a warning where they do but take
