@@ -31,14 +31,14 @@ std::vector<Ensemble> choose_ensembles(TrainedStage& stage, const StageRunner& s
   std::vector<TargetPredictions> targets;
   const auto count = static_cast<int64_t>(data.targets.size());
   for (int64_t t = 0; t < count; ++t) {
-    targets.emplace_back(stage, val.data(), data.targets[static_cast<size_t>(t)], t,
-                         kMostProbabilityBytes / count);
+    const int64_t bytes = kMostProbabilityBytes / count;
+    targets.emplace_back(stage, val.data(), data.targets[static_cast<size_t>(t)], t, bytes);
     if (const int64_t left_out = targets.back().left_out(); left_out > 0) {
-      log_warning(concat(
-          "target \"", data.targets[static_cast<size_t>(t)].name,
-          "\": the ensemble is chosen among the ", targets.back().predictions().networks,
-          " networks best on val: ", left_out, " more don't fit into ",
-          format_size(static_cast<double>(kMostProbabilityBytes / count)), " of probabilities"));
+      log_warning(concat("target \"", data.targets[static_cast<size_t>(t)].name,
+                         "\": the ensemble is chosen among the ",
+                         targets.back().predictions().networks, " networks best on val: ", left_out,
+                         " more don't fit into ", format_size(static_cast<double>(bytes)),
+                         " of probabilities"));
     }
   }
   stages.evaluate(stage, val, "predicting val", [&](const BatchLogits& batch) {

@@ -104,7 +104,7 @@ std::string source_of(const ExportOptions& options) {
   const auto targets = targets_of(options.run);
   if (options.network == "best" || options.network == "ensemble") {
     const auto target = resolve_target(options, targets);
-    const std::string path = options.run + "/" + options.network + "." + target + ".safetensors";
+    std::string path = options.run + "/" + options.network + "." + target + ".safetensors";
     if (fs::exists(path)) return path;
     if (options.network == "best") fail_without_best(options, target);
     fail("\"", options.run, "\" has no ensemble for target \"", target,
@@ -117,7 +117,7 @@ std::string source_of(const ExportOptions& options) {
     fail_usage("--network: \"", text, "\" is neither best nor ensemble nor a network's number");
   }
   if (!options.target.empty()) resolve_target(options, targets);
-  const std::string path = concat(options.run, "/networks/", index, ".safetensors");
+  std::string path = concat(options.run, "/networks/", index, ".safetensors");
   if (!fs::exists(path)) fail_without_network(options.run, index, targets);
   return path;
 }

@@ -37,7 +37,7 @@ std::string prepared(const std::string& path) {
 }
 
 nlohmann::json parse_config(const std::string& path) {
-  const auto config = parse_json(read_text_file(path));
+  auto config = parse_json(read_text_file(path));
   if (!config.is_object()) {
     fail("\"", path, "\" is damaged: it is not JSON; remove it and run the same command again");
   }
