@@ -118,12 +118,6 @@ void check_network_config(const NetworkConfig& config, const BackboneInfo& backb
   if (config.pool == Pool::kMeanPatch && backbone.tokens <= backbone.prefix_tokens) {
     fail("pool = mean-patch needs patch tokens, and this backbone has none");
   }
-  if (config.method == Method::kLinear) {
-    if (map_index(backbone, backbone.depth) < 0) {
-      fail("a linear probe needs the final map z_", backbone.depth, ", which is not stored");
-    }
-    return;
-  }
   const auto positive = [](const char* name, int64_t value) {
     if (value < 1) fail_usage(name, " must be at least 1, not ", value);
   };
@@ -131,6 +125,12 @@ void check_network_config(const NetworkConfig& config, const BackboneInfo& backb
   positive("gap", config.gap);
   positive("heads", config.heads);
   positive("modules", config.modules);
+  if (config.method == Method::kLinear) {
+    if (map_index(backbone, backbone.depth) < 0) {
+      fail("a linear probe needs the final map z_", backbone.depth, ", which is not stored");
+    }
+    return;
+  }
   if (config.rank % config.heads != 0) {
     fail_usage("heads ", config.heads, " does not divide rank ", config.rank);
   }

@@ -55,6 +55,11 @@ TEST(NetworkConfig, RefusesWhatCannotBeMeant) {
   config.heads = 3;
   EXPECT_EQ(message_of<UsageError>(config, backbone), "heads 3 does not divide rank 16");
   config = {};
+  config.heads = 0;
+  EXPECT_EQ(message_of<UsageError>(config, backbone), "heads must be at least 1, not 0");
+  config.method = Method::kLinear;  // whose engine lays out memory with it all the same
+  EXPECT_EQ(message_of<UsageError>(config, backbone), "heads must be at least 1, not 0");
+  config = {};
   config.rank = 64;
   EXPECT_NE(message_of<UsageError>(config, backbone).find("larger"), std::string::npos);
   config = {};

@@ -12,6 +12,7 @@ constexpr int kQueries = 24;  // per pass
 
 struct Head {
   const float* q;         // [rows, qkv_stride]
+  const float* k;         // [tokens, qkv_stride]
   const float* d_o;       // [rows, rank_stride]
   const float* log_sum;   // [lanes]
   const float* k_t;       // [head_dim, lanes], scaled by log2(e) / sqrt(head_dim)
@@ -23,6 +24,7 @@ struct Head {
   float* d_v_t;
   float* p;  // [kQueries, lanes]
   float* ds;
+  float scale;  // 1 / sqrt(head_dim)
 };
 
 // For 4 queries and N vectors of keys:
@@ -65,7 +67,7 @@ template <int N>
 // itself.
 void all_probabilities(const Shape& shape, const Head& head, int first, int query) {
   constexpr int kLargest = kLanes == 16 ? 4 : 3;
-  const int vectors = shape.lanes / kLanes;
+  const int vectors = whole_vectors(shape.tokens) / kLanes;
   const int groups = (vectors + kLargest - 1) / kLargest;
   for (int g = 0; g < groups; ++g) {
     const int begin = vectors * g / groups, size = vectors * (g + 1) / groups - begin;
@@ -95,10 +97,31 @@ template <int N, int C>
   }
 }
 
+// dQ = dS K / sqrt(head_dim) for the pass's queries
+void multiply_keys(const Shape& shape, const Head& head, int queries, float* d_q) {
+  for_columns(shape.head_dim, [&](auto n, int c) {
+    constexpr int kN = decltype(n)::value;
+    for_rows<kN == 1 ? 2 * kRows : kRows>(0, queries, [&](auto r, int query) {
+      constexpr int kR = decltype(r)::value;
+      Vec acc[kR][kN];
+      clear(acc);
+      accumulate(acc, head.ds + query * shape.lanes, shape.lanes, 1, head.k + c, shape.qkv_stride,
+                 shape.tokens);
+#pragma GCC unroll 16
+      for (int i = 0; i < kR; ++i) {
+#pragma GCC unroll 16
+        for (int j = 0; j < kN; ++j) {
+          store(d_q + (query + i) * shape.qkv_stride + c + j * kLanes, acc[i][j] * head.scale);
+        }
+      }
+    });
+  });
+}
+
 void add_all_keys(const Shape& shape, const float* left, int left_stride, const float* right,
                   int queries, float* sum_t) {
   const int lanes = shape.lanes;
-  for_columns(lanes, [&](auto n, int key) {
+  for_columns(whole_vectors(shape.tokens), [&](auto n, int key) {
     constexpr int kN = decltype(n)::value;
     int c = 0;
     for (; c + kRows <= shape.head_dim; c += kRows) {
@@ -117,15 +140,23 @@ void add_all_keys(const Shape& shape, const float* left, int left_stride, const 
   });
 }
 
+// Whether dQ is made in vectors of channels, from the rows of K. (With 16 lanes the other way isn't
+// slower, since four columns at a time share what is loaded.)
+bool takes_rows_of_keys(const Shape& shape) { return kLanes == 8 && shape.head_dim % kLanes == 0; }
+
 void head_backward_pass(const Shape& shape, const Head& head, int query_rows) {
   for (int first = 0; first < query_rows; first += kQueries) {
     const int end = first + kQueries < query_rows ? first + kQueries : query_rows;
     for (int query = first; query < end; query += 4) {
       all_probabilities(shape, head, first, query);
+      if (takes_rows_of_keys(shape)) continue;
       // dQ = ln 2 dS K; the factor undoes k_t's log2(e).
       multiply_rows(head.ds + (query - first) * shape.lanes, shape.lanes, head.k_t, shape.lanes,
-                    shape.head_dim, shape.lanes, 0.6931471806f, true,
+                    shape.head_dim, whole_vectors(shape.tokens), 0.6931471806f, true,
                     head.d_q + query * shape.qkv_stride, shape.qkv_stride);
+    }
+    if (takes_rows_of_keys(shape)) {
+      multiply_keys(shape, head, end - first, head.d_q + first * shape.qkv_stride);
     }
     // dV = P^T dO,  dK = dS^T Q
     add_all_keys(shape, head.d_o + first * shape.rank_stride, shape.rank_stride, head.p,
@@ -167,6 +198,7 @@ void attention_backward(const Shape& shape, const AttentionBackward& a) {
       delta[t] = total;
     }
     const Head head = {a.qkv + c,
+                       a.qkv + r + c,
                        a.d_attended + c,
                        a.log_sum + h * lanes,
                        k_t + c * lanes,
@@ -177,7 +209,8 @@ void attention_backward(const Shape& shape, const AttentionBackward& a) {
                        d_k_t + c * lanes,
                        d_v_t + c * lanes,
                        p,
-                       ds};
+                       ds,
+                       scale};
     head_backward_pass(shape, head, query_rows);
   }
   transpose_back(d_k_t, lanes, lanes, r, scale, a.d_qkv + r, shape.qkv_stride);

@@ -8,12 +8,11 @@ namespace {
 
 // Rows that are taken through all steps of a strip while they are in the first-level cache.
 constexpr int kBlock = 64;
-// Rows at a time of a product that is no more than two vectors wide.
-constexpr int kTall = kLanes == 16 ? 2 * kRows : kRows;
 constexpr int kNarrow = 4;  // ranks for which d_O is made of sums over lanes
 
 // Rows begin..end-1 of the module's input again:  D -= O A + bias;  x = P - mu + D
-void rebuild(const Shape& shape, const BackwardStrip& a, const float* up, const float* bias,
+// (Shape and arguments by value: stores of vectors can't change those.)
+void rebuild(const Shape shape, const BackwardStrip a, const float* up, const float* bias,
              int begin, int end, float* x) {
   for_columns(a.width, [&](auto n, int c) {
     for_rows<kRows>(begin, end, [&](auto r, int row) {
@@ -57,7 +56,7 @@ void center(const BackwardStrip& a, int begin, int end, float* x) {
 
 // LayerNorm and projections backwards:  G += E Wc^T - c x
 template <bool kPooled>
-void add_stream_gradient(const Shape& shape, const BackwardStrip& a, const float* weight_t,
+void add_stream_gradient(const Shape shape, const BackwardStrip a, const float* weight_t,
                          const float* pool_gradient, int begin, int end, const float* x) {
   for_columns(a.width, [&](auto n, int c) {
     for_rows<kRows>(begin, end, [&](auto r, int row) {
@@ -157,8 +156,8 @@ void backward_strip(const Shape& shape, const BackwardStrip& a) {
                       shape.rank_stride);
       }
     } else {
-      project<kTall>(a.stream_gradient, a.width, previous_up_t, shape.rank_stride, a.width, begin,
-                     end, a.first, a.d_attended);
+      project(a.stream_gradient, a.width, previous_up_t, whole_vectors(shape.rank),
+              shape.rank_stride, a.width, begin, end, a.first, a.d_attended);
     }
   }
   transpose(d_weight_t, kStrip, shape.qkv_stride, a.width, 1, a.d_qkv_weight, shape.qkv_stride);

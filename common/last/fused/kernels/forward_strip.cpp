@@ -9,9 +9,10 @@ namespace {
 constexpr int kBlock = 64;
 
 // Rows begin..end-1:  D += O A + bias;  x = P - mu + D
+// (Shape and arguments by value: stores of vectors can't change those.)
 template <bool kBranchIsZero>
-void expand(const Shape& shape, const ForwardStrip& a, const float* up, const float* bias,
-            int begin, int end, float* x) {
+void expand(const Shape shape, const ForwardStrip a, const float* up, const float* bias, int begin,
+            int end, float* x) {
   for_columns(a.width, [&](auto n, int c) {
     for_rows<kRows>(begin, end, [&](auto r, int row) {
       constexpr int kR = decltype(r)::value, kN = decltype(n)::value;
@@ -88,8 +89,8 @@ void forward_strip(const Shape& shape, const ForwardStrip& a) {
     }
     add_squares(a, begin, end, x);
     // qkv += x Wc
-    project<kRows>(x, a.width, weight, shape.qkv_stride, a.width, 0, end - begin, a.first,
-                   a.qkv + begin * shape.qkv_stride);
+    project(x, a.width, weight, whole_vectors(3 * shape.rank), shape.qkv_stride, a.width, 0,
+            end - begin, a.first, a.qkv + begin * shape.qkv_stride);
   }
 }
 

@@ -28,7 +28,7 @@ void add_pooled_branch(const Shape& shape, const float* sum_in, const float* up,
   }
 }
 
-// d_O = w (x) (A g)
+// d_O = w (x) (A g), zero beyond the tokens: a product in whole tiles may have left anything there
 void pooled_backward(const Shape& shape, const float* weights, const float* up,
                      const float* gradient, float* d_attended) {
   float row[kMaxRank] = {};
@@ -39,9 +39,10 @@ void pooled_backward(const Shape& shape, const float* weights, const float* up,
     }
     row[k] = sum(total);
   }
-  for (int t = 0; t < shape.rows; ++t) {
+  for (int t = 0; t < shape.lanes; ++t) {
     for (int c = 0; c < shape.rank_stride; c += kLanes) {
-      store(d_attended + t * shape.rank_stride + c, weights[t] * load(row + c));
+      store(d_attended + t * shape.rank_stride + c,
+            t < shape.tokens ? weights[t] * load(row + c) : Vec{});
     }
   }
 }

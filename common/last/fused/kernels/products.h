@@ -43,6 +43,11 @@ template <int R, class Body>
   }
 }
 
+// `columns`, rounded up to whole vectors
+[[gnu::always_inline]] inline int whole_vectors(int columns) {
+  return (columns + kLanes - 1) / kLanes * kLanes;
+}
+
 // body(Int<N>, column) for groups of N = 3 vectors, then what is left; columns % kLanes == 0.
 template <class Body>
 [[gnu::always_inline]] inline void for_columns(int columns, Body body) {
@@ -55,22 +60,24 @@ template <class Body>
   }
 }
 
-// out[rows begin..end, columns] (+)= x[rows, depth] right[depth, columns]
-template <int R>
+// out[rows begin..end, columns] (+)= x[rows, depth] right[depth, columns]; rows of right and out
+// are `stride` apart. columns % kLanes == 0
 [[gnu::always_inline]] inline void project(const float* x, int x_stride, const float* right,
-                                           int columns, int depth, int begin, int end,
+                                           int columns, int stride, int depth, int begin, int end,
                                            bool overwrite, float* out) {
   for_columns(columns, [&](auto n, int c) {
-    for_rows<R>(begin, end, [&](auto r, int row) {
-      constexpr int kR = decltype(r)::value, kN = decltype(n)::value;
+    constexpr int kN = decltype(n)::value;
+    // A single vector of few rows would wait for itself.
+    for_rows<kN == 1 ? 2 * kRows : kRows>(begin, end, [&](auto r, int row) {
+      constexpr int kR = decltype(r)::value;
       Vec acc[kR][kN];
       clear(acc);
-      accumulate(acc, x + row * x_stride, x_stride, 1, right + c, columns, depth);
+      accumulate(acc, x + row * x_stride, x_stride, 1, right + c, stride, depth);
 #pragma GCC unroll 16
       for (int i = 0; i < kR; ++i) {
 #pragma GCC unroll 16
         for (int j = 0; j < kN; ++j) {
-          float* y = out + (row + i) * columns + c + j * kLanes;
+          float* y = out + (row + i) * stride + c + j * kLanes;
           store(y, overwrite ? acc[i][j] : load(y) + acc[i][j]);
         }
       }

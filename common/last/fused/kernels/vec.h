@@ -57,7 +57,11 @@ using UnalignedShortVec __attribute__((vector_size(kLanes * 2), aligned(2), may_
   return _mm256_maskload_ps(p, first_lanes(count));
 }
 [[gnu::always_inline]] inline void store_part(float* p, Vec v, int count) {
-  _mm256_maskstore_ps(p, first_lanes(count), v);
+  if (count >= kLanes) {
+    store(p, v);  // masked stores are slow on older AMD processors
+  } else {
+    _mm256_maskstore_ps(p, first_lanes(count), v);
+  }
 }
 #else
 [[gnu::always_inline]] inline Vec load_part(const float* p, int count) {
@@ -72,7 +76,16 @@ using UnalignedShortVec __attribute__((vector_size(kLanes * 2), aligned(2), may_
 }
 #endif
 
-[[gnu::always_inline]] inline Vec max(Vec a, Vec b) { return a > b ? a : b; }
+// The larger, b where one is NaN. Of `a > b ? a : b` GCC makes two instructions.
+[[gnu::always_inline]] inline Vec max(Vec a, Vec b) {
+#if defined(__AVX512F__)
+  return _mm512_maskz_max_ps(0xffff, a, b);  // GCC 12 warns of the other form's own header
+#elif defined(__AVX2__)
+  return _mm256_max_ps(a, b);
+#else
+  return a > b ? a : b;
+#endif
+}
 
 inline float sum(Vec v) {
   float s[kLanes];

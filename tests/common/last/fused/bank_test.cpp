@@ -1,3 +1,5 @@
+#include <cmath>
+#include <limits>
 #include <memory>
 #include <string>
 
@@ -36,19 +38,30 @@ void expect_same_bits(const Parameters& a, const Parameters& b) {
   }
 }
 
-// With the best instruction set for products in fp32, or in bf16.
-class FusedBank : public testing::TestWithParam<bool> {
+struct BankOptions {
+  const char* name;
+  bool bf16;
+  NetworkConfig network;
+};
+
+// With the best instruction set for products in fp32, or in bf16; for those the heads are wide
+// enough for tiles.
+class FusedBank : public testing::TestWithParam<BankOptions> {
  protected:
   void SetUp() override {
-    if (GetParam() && fused::bf16_kernels() == nullptr) GTEST_SKIP() << "no unit for bf16 products";
+    if (GetParam().bf16 && fused::bf16_kernels() == nullptr) {
+      GTEST_SKIP() << "no unit for bf16 products";
+    }
   }
   static RandomBank make_bank(uint64_t seed) {
-    // Heads wide enough for the tiles of bf16.
-    return make_random_bank(GetParam() ? sixteen_networks(12, 1) : sixteen_networks(), seed);
+    auto shape = sixteen_networks();
+    shape.network = GetParam().network;
+    return make_random_bank(shape, seed);
   }
   static std::unique_ptr<Engine> make_engine(const RandomBank& bank, int threads) {
+    const bool bf16 = GetParam().bf16;
     return make_fused_engine(bank.config, threads,
-                             GetParam() ? fused_bf16_instruction_set() : fused_instruction_set());
+                             bf16 ? fused_bf16_instruction_set() : fused_instruction_set());
   }
 };
 
@@ -100,6 +113,28 @@ TEST_P(FusedBank, SecondStepStartsAfresh) {
   expect_same_bits(run_step(*engine, bank).gradients, first.gradients);
 }
 
+// Nothing of a network that is no longer finite is left in the memory that all share.
+TEST_P(FusedBank, DivergedNetworkChangesNoBitOfItsNeighbours) {
+  const RandomBank bank = make_bank(8);
+  const auto expected = run_step(*make_engine(bank, 2), bank);
+  for (const double bad : {HUGE_VAL, std::numeric_limits<double>::quiet_NaN()}) {
+    RandomBank diverged = bank;
+    diverged.parameters = bank.parameters.clone();
+    diverged.parameters.head_weight[5].fill_(bad);
+    if (diverged.parameters.up_weight.defined()) diverged.parameters.up_weight[5].fill_(bad);
+    const auto engine = make_engine(diverged, 2);
+    run_step(*engine, diverged);
+    const auto found = run_step(*engine, diverged);
+    for (int64_t k = 0; k < 16; ++k) {
+      if (k == 5) continue;
+      SCOPED_TRACE(k);
+      EXPECT_EQ(found.result.loss[static_cast<size_t>(k)],
+                expected.result.loss[static_cast<size_t>(k)]);
+      expect_same_bits(found.gradients.network(k), expected.gradients.network(k));
+    }
+  }
+}
+
 TEST(FusedBf16, PredictionsAreThoseOfFp32) {
   if (fused::bf16_kernels() == nullptr) GTEST_SKIP() << "no unit for bf16 products";
   const RandomBank bank = make_random_bank(sixteen_networks(12, 1), 7);
@@ -111,9 +146,35 @@ TEST(FusedBf16, PredictionsAreThoseOfFp32) {
   EXPECT_TRUE(at::equal(engine->logits(bank.features, bank.active, bank.parameters), exact));
 }
 
-INSTANTIATE_TEST_SUITE_P(Fused, FusedBank, testing::Bool(), [](const auto& test) {
-  return std::string(test.param ? "Bf16" : "Fp32");
-});
+std::vector<BankOptions> bank_options() {
+  NetworkConfig rich;  // biases and a trainable norm
+  rich.rank = 8;
+  rich.heads = 2;
+  rich.biases = true;
+  rich.norm = FinalNorm::kTrainable;
+  NetworkConfig cls;
+  cls.rank = 8;
+  cls.pool = Pool::kCls;
+  NetworkConfig deep;  // several modules per block, the other variant
+  deep.rank = 20;
+  deep.heads = 4;
+  deep.modules = 2;
+  deep.variant = Variant::kC;
+  NetworkConfig linear;
+  linear.method = Method::kLinear;
+  NetworkConfig wide_head = rich;
+  wide_head.rank = 12;
+  wide_head.heads = 1;
+  NetworkConfig mean = wide_head;
+  mean.rank = 16;
+  mean.pool = Pool::kMeanAll;
+  return {
+      {"Fp32", false, rich},         {"Fp32Cls", false, cls},   {"Fp32SeveralModules", false, deep},
+      {"Fp32Linear", false, linear}, {"Bf16", true, wide_head}, {"Bf16Mean", true, mean}};
+}
+
+INSTANTIATE_TEST_SUITE_P(Fused, FusedBank, testing::ValuesIn(bank_options()),
+                         [](const auto& test) { return std::string(test.param.name); });
 
 TEST(FusedEngine, WorkingMemoryAtViTBStaysBelow16MB) {
   BackboneInfo backbone;
