@@ -3,7 +3,7 @@
 #
 #   scripts/slurm_sweep.sh --parts N --run DIR [--sbatch OPTION]... -- TRAINER OPTION..
 #
-#   --parts N        tasks of the array, at most the number of networks in the grid
+#   --parts N        tasks of the array, 2 to 99999; at most the number of networks in the grid
 #   --run DIR        the joined run; part I writes DIR.0000I-of-0000N beside it
 #   --sbatch OPTION  an option of both jobs, e.g. --sbatch --cpus-per-task=8 --sbatch --time=4:00:00
 #   TRAINER OPTION   options of `trainer run` without --run and --part
@@ -37,7 +37,8 @@ while [[ $# -gt 0 && $1 != -- ]]; do
 done
 [[ $# -gt 1 ]] || usage_error "no options of trainer run after --"
 shift
-[[ $parts =~ ^[1-9][0-9]{0,4}$ ]] || usage_error "--parts: a number from 1 to 99999 is needed"
+[[ $parts =~ ^[1-9][0-9]{0,4}$ && $parts != 1 ]] ||
+  usage_error "--parts: a number from 2 to 99999 is needed"
 [[ -n $run ]] || usage_error "--run is missing"
 for option in "$@"; do
   case $option in

@@ -145,6 +145,7 @@ def test_what_can_not_be_merged_is_named(tiny, tmp_path, parts, whole):
     assert "options.seed: [0,1]" in message and str(other) in message
     message = refused(whole[0], a)
     assert "parts: 1 in the first, 3 in the second" in message
+    assert "whole run already" in refused(whole[0])
     assert "no such run directory" in refused(a, b, tmp_path / "nothing")
     empty = tmp_path / "empty"
     empty.mkdir()

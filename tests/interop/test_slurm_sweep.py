@@ -67,7 +67,8 @@ def test_an_array_of_parts_is_the_whole_grid(tiny, tmp_path, slurm):
 
 def test_numbers_and_options_that_can_not_be_meant(tmp_path, slurm):
     for arguments, message in [
-        (["--parts", "0", "--run", "x", "--", "--train", "a.h5"], "--parts"),
+        (["--parts", "0", "--run", "x", "--", "--train", "a.h5"], "from 2 to 99999"),
+        (["--parts", "1", "--run", "x", "--", "--train", "a.h5"], "from 2 to 99999"),
         (["--parts", "2.5", "--run", "x", "--", "--train", "a.h5"], "--parts"),
         (["--parts", "100000", "--run", "x", "--", "--train", "a.h5"], "--parts"),
         (["--run", "x", "--", "--train", "a.h5"], "--parts"),

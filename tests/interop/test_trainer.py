@@ -97,10 +97,12 @@ def test_an_interrupted_run_says_how_to_go_on(tiny, tmp_path):
     assert not (run / "networks.csv").exists()
 
 
-def test_a_diverging_network_disturbs_nobody(tiny, tmp_path):
+@pytest.mark.parametrize("rank", ["4", "16"])  # with bf16 products two kinds of kernels
+def test_a_diverging_network_disturbs_nobody(tiny, tmp_path, rank):
     both, alone = tmp_path / "both", tmp_path / "alone"
-    train(tiny, both, "--learning-rate", "1e-3,1e38", "--target", "corner", "--method", "last")
-    train(tiny, alone, "--learning-rate", "1e-3", "--target", "corner")
+    shared = ("--rank", rank, "--target", "corner")
+    train(tiny, both, "--learning-rate", "1e-3,1e38", "--method", "last", *shared)
+    train(tiny, alone, "--learning-rate", "1e-3", *shared)
     table = pandas.read_csv(both / "networks.csv")
     assert list(table.status) == ["ok", "diverged"]
     assert np.isnan(table.test_accuracy[1])

@@ -130,6 +130,27 @@ TEST(Choices, WithoutSelectionValidationAccuraciesPlayNoPart) {
   EXPECT_EQ(all_settings(rows)[2].size(), 2u);
 }
 
+// That another one diverged chooses nothing.
+TEST(Choices, TheSurvivorOfSeveralSettingsIsNotTheOnlyOne) {
+  const std::vector<NetworkRow> rows = {
+      row(0, Method::kLast, 1, 0, kUnmeasured),
+      row(1, Method::kLast, 2, 0, kUnmeasured, NetworkStatus::kDiverged)};
+  for (const auto select : {Selection::kVal, Selection::kLast}) {
+    const auto [chosen, warnings] = choose_per_method(rows, {"label"}, select);
+    EXPECT_TRUE(chosen.empty());
+    EXPECT_EQ(warnings.size(), 1u);
+    const auto summary = summary_of(rows, chosen, select, /*retrained=*/false, {});
+    EXPECT_NE(summary.find("nothing is chosen"), std::string::npos) << summary;
+  }
+  // Nor among methods.
+  const auto methods =
+      choose_per_method({row(0, Method::kLast, 1, 0, kUnmeasured),
+                         row(1, Method::kLinear, 1, 0, kUnmeasured, NetworkStatus::kDiverged)},
+                        {"label"}, Selection::kLast);
+  ASSERT_EQ(methods.chosen.size(), 1u);
+  EXPECT_EQ(best_of_target(methods.chosen, 0), nullptr);
+}
+
 TEST(Choices, AStoppedSettingIsNotChosenButWasCompared) {
   const auto stopped = row(0, Method::kLast, 1, 0, 99, NetworkStatus::kStopped);
   const auto [chosen, warnings] =
@@ -141,7 +162,7 @@ TEST(Choices, AStoppedSettingIsNotChosenButWasCompared) {
   ASSERT_EQ(chosen.size(), 2u);
   EXPECT_EQ(chosen[1].choice.setting.learning_rate, 2);
   EXPECT_EQ(chosen[1].basis(), "val, of 2");
-  EXPECT_EQ(chosen[1].rivals, 2);
+  EXPECT_EQ(chosen[1].rivals, 3);
   EXPECT_EQ(chosen[0].basis(), "only one");
   const auto none = choose_per_method({stopped}, {"label"}, Selection::kVal);
   ASSERT_EQ(none.warnings.size(), 1u);

@@ -31,7 +31,12 @@ MemoryPlan plan(const SearchSpace& space, FeatureBytes features, std::optional<i
                 ComputeOptions compute = {}, const SearchSpace* retrained = nullptr) {
   const Target target = {.name = "label", .classes = 10, .class_names = {}};
   compute.threads = 2;
-  const auto later = retrained == nullptr ? std::vector<Setting>{} : make_grid(*retrained, 1);
+  Retraining later;
+  if (retrained != nullptr) {
+    later.networks = make_grid(*retrained, 1);
+    later.shapes = {later.networks.front()};
+    later.most_shapes = 1;
+  }
   return plan_memory(make_grid(space, 1), later, {target}, backbone(), 32, features, memory,
                      compute);
 }
@@ -65,7 +70,7 @@ TEST(MemoryPlan, FeaturesStayOnAGpuWhereTheyTakeNoMoreThanHalfOfWhatIsLeft) {
   const Target target = {.name = "label", .classes = 10, .class_names = {}};
   const auto config = bank_config(make_grid(networks(3), 1), {target}, backbone());
   const int64_t step = plan_engine(config, 32, gpu).bytes;
-  const int64_t tight = kept.states * 3 / 2 + kept.batches + step * 13 / 10;
+  const int64_t tight = kept.states * 17 / 8 + kept.batches + step * 13 / 10;
   EXPECT_EQ(plan(networks(3), {.sets = step * 6 / 10, .batch = kMega}, tight, gpu).residence,
             Residence::kMemory);
 }
@@ -123,15 +128,36 @@ TEST(MemoryPlan, RetrainingIsTheLargestChoicesOfEveryTargetAndTheMembersOfEnsemb
   const auto choices = largest_retraining(settings, targets, backbone(), 5, 0);
   const auto members = largest_retraining(settings, targets, backbone(), 5, 2);
   for (const int64_t target : {0, 1}) {
-    EXPECT_EQ(count(choices, target, Method::kLast, 8), 5);
-    EXPECT_EQ(count(choices, target, Method::kLast, 4), 0);
-    EXPECT_EQ(count(choices, target, Method::kLinear, 0), 5);
-    EXPECT_EQ(count(members, target, Method::kLast, 8), 6);
-    EXPECT_EQ(count(members, target, Method::kLast, 4), 1);
-    EXPECT_EQ(count(members, target, Method::kLinear, 0), 5);
+    EXPECT_EQ(count(choices.networks, target, Method::kLast, 8), 5);
+    EXPECT_EQ(count(choices.networks, target, Method::kLast, 4), 0);
+    EXPECT_EQ(count(choices.networks, target, Method::kLinear, 0), 5);
+    EXPECT_EQ(count(members.networks, target, Method::kLast, 8), 6);
+    EXPECT_EQ(count(members.networks, target, Method::kLast, 4), 1);
+    EXPECT_EQ(count(members.networks, target, Method::kLinear, 0), 5);
   }
   // An ensemble has no more members than there are networks.
-  EXPECT_EQ(largest_retraining(settings, targets, backbone(), 5, 1000).size(), 26u);
+  EXPECT_EQ(largest_retraining(settings, targets, backbone(), 5, 1000).networks.size(), 26u);
+  EXPECT_EQ(choices.shapes.size(), 3u);
+  EXPECT_EQ(choices.most_shapes, 4);
+  EXPECT_EQ(members.most_shapes, 8);
+}
+
+// Each target may choose another shape, and each shape has working memory of its own.
+TEST(MemoryPlan, RetrainingCountsTheWorkingMemoryOfAsManyShapesAsCanBeChosen) {
+  SearchSpace space = networks(1);
+  space.ranks = {4, 16, 32};
+  const Target target = {.name = "label", .classes = 10, .class_names = {}};
+  const auto scratch = [&](int64_t count) {
+    const std::vector<Target> targets(static_cast<size_t>(count), target);
+    ComputeOptions compute;
+    const auto retrained =
+        largest_retraining(make_grid(space, count), targets, backbone(), 3, /*members=*/0);
+    return plan_memory({}, retrained, targets, backbone(), 32, {}, 1000 * kMega, compute).scratch;
+  };
+  EXPECT_LT(scratch(1), scratch(2));
+  EXPECT_LT(scratch(2), scratch(3));
+  // A fourth target finds no fourth shape; its networks count among those of the others.
+  EXPECT_LT(scratch(4) - scratch(3), scratch(3) - scratch(2));
 }
 
 TEST(MemoryPlan, WhatIsRetrainedIsPlannedWhereItIsMoreThanTheSearch) {

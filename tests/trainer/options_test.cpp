@@ -99,6 +99,8 @@ TEST(RunOptions, RefusesWhatCannotBeMeant) {
       {{"--data-seed", "1,2"}, "is a list"},
       {{"--warmup-epochs", "100"}, "--warmup-epochs"},
       {{"--warmup-epochs", "-1"}, "is negative"},
+      {{"--search", "halving", "--val", "v.h5", "--epochs", "4", "--warmup-epochs", "3"},
+       "leave none after which networks could be stopped"},
       {{"--warmup-epochs", "9", "--epochs", "9"}, "9 is too long for --epochs 9"},
       {{"--epochs", "3"}, "10 (the default) is too long for --epochs 3"},
       {{"--epochs", "3"}, "give --warmup-epochs 0, 1 or 2"},

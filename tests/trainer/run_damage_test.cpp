@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "common/error.h"
+#include "common/io/checksum.h"
 #include "common/io/file.h"
 #include "tests/damage.h"
 #include "trainer/commands/joined_search.h"
@@ -205,13 +206,16 @@ TEST_F(RunDamage, OfTheCostIsFoundOrHarmless) {
 TEST_F(RunDamage, OfAJoinedSearchIsFound) {
   const RunDirectory directory(folder_, {{"options", 1}, {"data", 2}, {"part", 3}});
   const auto rows = example_rows();
-  save_joined_search(directory, {rows, {1234, 0xc0ffee}});
+  const std::string lines(1234, 'm');
+  const uint32_t crc = crc32c(lines.data(), lines.size());
+  overwrite(directory.file("metrics.jsonl"), lines + "of what follows the search\n");
+  save_joined_search(directory, {rows, {lines.size(), crc}});
   const auto load = [&] { return load_joined_search(directory, {"label"}); };
   const auto loaded = load();
   ASSERT_TRUE(loaded.has_value());
   EXPECT_EQ(network_table_csv(loaded->rows), network_table_csv(rows));
-  EXPECT_EQ(loaded->metrics.bytes, 1234u);
-  EXPECT_EQ(loaded->metrics.crc32c, 0xc0ffeeu);
+  EXPECT_EQ(loaded->metrics.bytes, lines.size());
+  EXPECT_EQ(loaded->metrics.crc32c, crc);
   const std::string table = directory.file("checkpoints/joined.csv");
   const std::string sound = read_text_file(table);
   expect_found_or_harmless(table, load, [](const std::string&) { return false; });
@@ -220,6 +224,10 @@ TEST_F(RunDamage, OfAJoinedSearchIsFound) {
   const auto json = nlohmann::json::parse(read_text_file(record));
   expect_found_or_harmless(
       record, load, [&](const std::string& bytes) { return nlohmann::json::parse(bytes) == json; });
+  overwrite(record, json.dump());
+  expect_found_or_harmless(directory.file("metrics.jsonl"), load, [&](const std::string& bytes) {
+    return bytes.compare(0, lines.size(), lines) == 0;
+  });
 }
 
 // The JSON library copies and writes values by recursion: deep ones would overflow the stack.

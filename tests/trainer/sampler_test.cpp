@@ -77,5 +77,22 @@ TEST(StratifiedSplit, KeepsSamplesOfOneImageOnOneSide) {
   for (size_t i = 0; i < 10; ++i) EXPECT_EQ(split.val[i] + 50, split.val[i + 10]);
 }
 
+// Classes of one image give none to val, and no other class gives more for them.
+TEST(StratifiedSplit, ClassesTooSmallToBeSplitLeaveTheOthersAlone) {
+  std::vector<int32_t> labels;
+  for (int32_t label = 0; label < 200; ++label) labels.push_back(label);
+  for (int32_t label = 200; label < 203; ++label) labels.insert(labels.end(), 50, label);
+  std::vector<int64_t> images(labels.size());
+  std::iota(images.begin(), images.end(), int64_t{0});
+  const auto split = stratified_split(labels, images, 0.2, 1);
+  std::map<int32_t, int> taken;
+  for (const int64_t sample : split.val) ++taken[labels[static_cast<size_t>(sample)]];
+  ASSERT_EQ(taken.size(), 3u);
+  for (const auto& [label, count] : taken) {
+    EXPECT_GE(count, 10) << label;
+    EXPECT_LE(count, 11) << label;
+  }
+}
+
 }  // namespace
 }  // namespace last

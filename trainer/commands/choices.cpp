@@ -29,16 +29,26 @@ std::vector<NetworkRow> rows_of(const std::vector<NetworkRow>& rows, int64_t tar
   return found;
 }
 
-// Why there is nothing to choose from these candidates; empty where there is.
-std::string problem_of(const std::vector<NetworkRow>& candidates, Selection select) {
+int64_t count_settings(const std::vector<NetworkRow>& rows) {
+  int64_t count = 0;
+  for (auto row = rows.begin(); row != rows.end(); ++row) {
+    count += std::none_of(rows.begin(), row, [&](const NetworkRow& earlier) {
+      return same_but_for_seed(earlier.setting, row->setting);
+    });
+  }
+  return count;
+}
+
+// Why there is nothing to choose from these candidates of all that was trained; empty where there
+// is.
+std::string problem_of(const std::vector<NetworkRow>& candidates,
+                       const std::vector<NetworkRow>& trained, Selection select) {
   if (candidates.empty()) return "every setting was stopped or has a network that diverged";
   const bool validated =
       std::none_of(candidates.begin(), candidates.end(),
                    [](const NetworkRow& row) { return std::isnan(row.progress.val_accuracy); });
-  const bool one_setting =
-      std::all_of(candidates.begin(), candidates.end(), [&](const NetworkRow& row) {
-        return same_but_for_seed(row.setting, candidates.front().setting);
-      });
+  // Among several, the only one that has not diverged is not chosen by that.
+  const bool one_setting = count_settings(trained) == 1;
   if (!one_setting && select == Selection::kLast) {
     return "several settings, and no selection (give --val or --val-fraction, without --select "
            "last)";
@@ -48,16 +58,6 @@ std::string problem_of(const std::vector<NetworkRow>& candidates, Selection sele
            "--val-fraction)";
   }
   return "";
-}
-
-int64_t count_settings(const std::vector<NetworkRow>& rows) {
-  int64_t count = 0;
-  for (auto row = rows.begin(); row != rows.end(); ++row) {
-    count += std::none_of(rows.begin(), row, [&](const NetworkRow& earlier) {
-      return same_but_for_seed(earlier.setting, row->setting);
-    });
-  }
-  return count;
 }
 
 // `compared`: settings that the choice was made from, those that were stopped included.
@@ -105,14 +105,12 @@ Choices choose_per_method(const std::vector<NetworkRow>& rows,
     const size_t first = choices.chosen.size();
     int64_t settings = 0;
     for (const Method method : {Method::kLinear, Method::kLast}) {
-      const bool trained = std::any_of(rows.begin(), rows.end(), [&](const NetworkRow& row) {
-        return row.setting.target == target && row.setting.network.method == method;
-      });
-      if (!trained) continue;
+      const auto trained = rows_of(rows, target, method, [](const NetworkRow&) { return true; });
+      if (trained.empty()) continue;
       const auto candidates = rows_of(rows, target, method, ended_well);
       const int64_t compared = count_settings(rows_of(rows, target, method, std::not_fn(diverged)));
-      settings += compared;
-      const std::string problem = problem_of(candidates, select);
+      settings += count_settings(trained);
+      const std::string problem = problem_of(candidates, trained, select);
       if (problem.empty()) {
         choices.chosen.push_back(choose(candidates, target, select, compared));
       } else {

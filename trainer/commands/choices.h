@@ -19,7 +19,7 @@ struct TargetChoice {
   // Settings of this target and method that validation compared: those without a diverged network,
   // itself and those that halving stopped included.
   int64_t candidates = 1;
-  int64_t rivals = 0;  // the target's other such settings, of all methods
+  int64_t rivals = 0;  // the target's other settings, of all methods, diverged ones included
 
   bool by_val() const;
   // What the choice rests on, for tables.

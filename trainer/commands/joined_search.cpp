@@ -61,6 +61,7 @@ std::optional<JoinedSearch> load_joined_search(const RunDirectory& directory,
     fail("\"", path, "\" is damaged: its CRC-32C is ", found, ", joined.json beside it says ",
          table_crc, "; ", kRemedy);
   }
+  MetricsLog::check(directory.file("metrics.jsonl"), search.metrics);
   search.rows = read_network_table(path, targets);
   return search;
 }

@@ -171,6 +171,10 @@ std::string choose_and_publish(const RunDirectory& directory, const RunPart& any
   const auto [choices, warnings] = choose_per_method(rows, targets, any_part.select);
   for (const auto& warning : warnings) log_warning(warning);
   publish_best(directory, targets, choices);
+  // Those of an earlier join, which nothing here can vouch for.
+  for (const auto& target : targets) {
+    std::filesystem::remove(directory.file("predictions." + target + ".csv"));
+  }
   auto summary = summary_of(rows, choices, any_part.select, /*retrained=*/false, {});
   publish_tables(directory, rows, summary);
   return summary;

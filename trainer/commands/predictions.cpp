@@ -20,11 +20,24 @@ namespace {
 
 constexpr char kHeader[] = "path,label,network,prediction,probability,label_probability,data\n";
 
+// An engine and the networks that it computes one after the other.
+struct SharedEngine {
+  NetworkConfig network;
+  int64_t classes = 0;
+  std::unique_ptr<Engine> engine;
+};
+
 // A network at work, for all who need it.
 struct Member {
   Parameters parameters;
-  std::unique_ptr<Engine> engine;
+  Engine* engine = nullptr;
   at::Tensor probabilities;  // of the batch in hand, fp64 [B, classes]
+};
+
+// Every engine has its own threads and working memory: networks of one shape share one.
+struct Members {
+  std::vector<SharedEngine> engines;
+  std::map<int64_t, Member> networks;
 };
 
 // A network or an ensemble, and the lines of its predictions so far.
@@ -80,17 +93,27 @@ std::vector<Predictor> make_predictors(const RunData& data,
   return predictors;
 }
 
-std::map<int64_t, Member> load_members(const std::vector<Predictor>& predictors,
-                                       const RunDirectory& directory, const RunData& data,
-                                       const ComputeOptions& compute) {
-  std::map<int64_t, Member> members;
+Engine* engine_for(const NetworkConfig& network, int64_t classes, const BackboneInfo& backbone,
+                   const ComputeOptions& compute, std::vector<SharedEngine>& engines) {
+  const auto found = std::find_if(engines.begin(), engines.end(), [&](const SharedEngine& shared) {
+    return shared.network == network && shared.classes == classes;
+  });
+  if (found != engines.end()) return found->engine.get();
+  engines.push_back({network, classes, make_engine({backbone, network, {classes}, {0}}, compute)});
+  return engines.back().engine.get();
+}
+
+Members load_members(const std::vector<Predictor>& predictors, const RunDirectory& directory,
+                     const RunData& data, const ComputeOptions& compute) {
+  Members members;
   for (const auto& predictor : predictors) {
     for (const int64_t network : predictor.members) {
-      if (members.count(network) > 0) continue;
+      if (members.networks.count(network) > 0) continue;
       const auto file = load_network(directory.network_file(network));
-      const BankConfig config{data.backbone, file.config, {file.parameters.head_bias.size(1)}, {0}};
-      members[network] = {file.parameters.to(compute.device), make_engine(config, compute),
-                          at::Tensor()};
+      members.networks[network] = {file.parameters.to(compute.device),
+                                   engine_for(file.config, file.parameters.head_bias.size(1),
+                                              data.backbone, compute, members.engines),
+                                   at::Tensor()};
     }
   }
   return members;
@@ -146,10 +169,11 @@ void write_predictions(const RunDirectory& directory, const RunData& data,
   while (loader.next(batch)) {
     check_interrupt(kHowToGoOn);
     const auto features = batch.features.to(compute.device);
-    for (auto& [network, member] : members) predict(member, features);
+    for (auto& [network, member] : members.networks) predict(member, features);
     for (auto& predictor : predictors) {
-      append_lines(predictor, members, images, data.targets[static_cast<size_t>(predictor.target)],
-                   done, data.has_test() ? "test" : "val");
+      append_lines(predictor, members.networks, images,
+                   data.targets[static_cast<size_t>(predictor.target)], done,
+                   data.has_test() ? "test" : "val");
     }
     done += batch.labels.size(1);
     progress.update(done);

@@ -68,8 +68,8 @@ std::string summary_of(const std::vector<NetworkRow>& rows,
       lines.begin(), lines.end(), [](const SummaryLine& line) { return line.basis == "nothing"; });
   lines.insert(lines.end(), ensembles.begin(), ensembles.end());
   if (lines.empty()) return "";
-  const char* title = !choosing || choices.empty()
-                          ? "Every setting after its last epoch (nothing is chosen):\n"
+  const char* title = choices.empty() ? "Every setting after its last epoch (nothing is chosen):\n"
+                      : !choosing     ? "Every setting after its last epoch:\n"
                       : all_by_val && !any_left ? "Best setting by validation accuracy:\n"
                                                 : "Settings, and what they were chosen by:\n";
   return title + summary_text(lines);

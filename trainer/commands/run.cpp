@@ -73,7 +73,7 @@ class Run {
     searched_ = static_cast<int64_t>(settings_.size());
     settings_ = settings_of_part(settings_, options_.part);
     joined_ = options_.part.is_whole() && holds_joined_search(options_.run);
-    std::vector<Setting> retrained;
+    Retraining retrained;
     if (options_.retrain && options_.part.is_whole()) {
       retrained = largest_retraining(settings_, data_.targets, data_.backbone,
                                      static_cast<int64_t>(options_.retrain_seeds.size()),
@@ -234,7 +234,7 @@ void Run::publish_ensembles(const RunDirectory& directory,
 int Run::execute() {
   const RunDirectory directory(options_.run, config());
   const std::string split = directory.file("split.csv");
-  if (!data_.split_csv.empty() && !std::filesystem::exists(split)) {
+  if (!data_.split_csv.empty() && (!directory.finished() || !std::filesystem::exists(split))) {
     write_file_atomically(split, data_.split_csv);
   }
   if (directory.finished()) {
@@ -260,7 +260,7 @@ int Run::execute() {
   }
   auto [choices, warnings] = choose_per_method(rows, data_.target_names(), options_.select);
   for (const auto& warning : warnings) log_warning(warning);
-  if (options_.retrain && !choices.empty()) {
+  if (options_.retrain && (!choices.empty() || !ensembles.empty())) {
     const auto retrained = retrain(stages, sources, choices, ensembles);
     rows.insert(rows.end(), retrained.begin(), retrained.end());
   }

@@ -135,7 +135,9 @@ void add_machine_options(po::options_description& group, Texts& t, RunOptions& o
   add(group, "time-limit", t.time_limit, "DURATION",
       "stop, resumable, after this time (90s, 30m, 2h)");
   add(group, "checkpoint-every", t.checkpoint_every, "DURATION",
-      "save the training's state after this time, or more seldom where saving takes long");
+      "save the training's state after this time, at the end of an epoch after 5 s, both more "
+      "seldom "
+      "where saving takes long");
   group.add_options()("dry-run", po::bool_switch(&options.dry_run),
                       "show what would be trained and what it costs, and write nothing");
 }
@@ -364,6 +366,15 @@ void parse_selection(const Texts& t, RunOptions& options) {
   }
 }
 
+// Without a rung halving would be the full grid, which is not what was asked for.
+void check_halving(const RunOptions& options) {
+  if (options.search.kind != SearchKind::kHalving || !rungs_of(options).empty()) return;
+  fail_usage("--search halving: ", options.schedule.epochs, " epochs with ",
+             options.schedule.warmup_epochs,
+             " of warm-up leave none after which networks could be stopped: give more --epochs, or "
+             "--search grid");
+}
+
 void parse_part(const std::string& text, RunOptions& options) {
   if (text.empty()) return;
   const auto [index, count] = parse_task_part("--part", text);
@@ -415,6 +426,7 @@ std::optional<RunOptions> parse_run_options(const std::vector<std::string>& argu
                             : texts.preset.empty()        ? " (the default)"
                                                           : " (of --preset " + texts.preset + ")");
   parse_selection(texts, options);
+  check_halving(options);
   if (parser.given("retrain-seeds") && !options.retrain) {
     fail_usage("--retrain-seeds: nothing is retrained without --retrain train+val");
   }

@@ -139,6 +139,9 @@ std::vector<RunPart> check_parts(std::vector<RunPart> parts) {
            "\" are no parts of one run: ", difference);
     }
   }
+  if (first.part.is_whole()) {
+    fail("\"", first.directory, "\" is a whole run already: there is nothing to join");
+  }
   const auto count = static_cast<size_t>(first.part.count);
   std::map<int64_t, const RunPart*> of_index;
   for (const auto& part : parts) {

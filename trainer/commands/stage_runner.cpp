@@ -84,6 +84,7 @@ TrainedStage StageRunner::train(const std::string& name, const std::string& trai
 std::vector<std::vector<Measured>> StageRunner::evaluate(TrainedStage& stage, FeatureSource& source,
                                                          const std::string& label,
                                                          const LogitsObserver& on_logits) const {
+  load_resident(source);
   Progress progress(label, "images", source.data().size());
   auto measured = last::evaluate(
       stage.banks, source, options_.schedule.batch_size, compute_.device,

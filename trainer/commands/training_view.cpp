@@ -41,17 +41,17 @@ std::string rate_text(double rate) { return fixed(rate, rate < 10 ? 2 : 0); }
 }  // namespace
 
 TrainingView::TrainingView(std::string stage, const std::vector<Bank>& banks, const RunData& data,
-                           int64_t steps, int64_t epochs, std::vector<Rung> rungs,
+                           int64_t steps, int64_t epochs, const Stopper& stopper,
                            const StagePosition& start)
     : stage_(std::move(stage)),
       banks_(banks),
       data_(data),
       steps_per_epoch_(steps),
       epochs_(epochs),
-      rungs_(std::move(rungs)),
+      rungs_(stopper.rungs()),
       position_(start),
-      first_step_(this->steps(start)),
-      all_networks_(count_networks(banks)),
+      started_at_(start),
+      all_networks_(count_networks(banks) + static_cast<int64_t>(stopper.stopped().size())),
       best_(data.targets.size()),
       terminal_(is_live_terminal()),
       start_(Clock::now()),
@@ -185,9 +185,11 @@ void TrainingView::finish() {
   if (is_quiet()) return;
   if (terminal_) erase_live_block();
   const double elapsed = seconds_since(start_);
-  const auto done = static_cast<double>(steps(position_) - first_step_);
-  log_info(concat(stage_, ": ", position_.epoch, " epochs in ", format_duration(elapsed), ", ",
-                  networks(), ", ", rate_text(elapsed > 0 ? done / elapsed : 0), " steps/s"));
+  const auto done = static_cast<double>(steps(position_) - steps(started_at_));
+  const int64_t first = started_at_.epoch;
+  log_info(concat(stage_, ": ", first > 0 ? concat("epochs ", first + 1, " to ") : "",
+                  position_.epoch, first > 0 ? " in " : " epochs in ", format_duration(elapsed),
+                  ", ", networks(), ", ", rate_text(elapsed > 0 ? done / elapsed : 0), " steps/s"));
 }
 
 }  // namespace last

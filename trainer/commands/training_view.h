@@ -12,6 +12,7 @@
 #include "trainer/sweep/halving.h"
 #include "trainer/training/bank.h"
 #include "trainer/training/stage.h"
+#include "trainer/training/stopper.h"
 
 namespace last {
 
@@ -21,10 +22,10 @@ namespace last {
 class TrainingView {
  public:
   // What it refers to must outlive it.
-  //   stage: "search"; steps: per epoch; rungs: at which networks stop; start: where the stage goes
-  //   on
+  //   stage: "search"; steps: per epoch; stopper: with the networks that had been stopped before
+  //   `start`, where the stage goes on
   TrainingView(std::string stage, const std::vector<Bank>& banks, const RunData& data,
-               int64_t steps, int64_t epochs, std::vector<Rung> rungs, const StagePosition& start);
+               int64_t steps, int64_t epochs, const Stopper& stopper, const StagePosition& start);
 
   void on_step(const StagePosition& position);
   // After an epoch: looks at what was measured.
@@ -58,7 +59,7 @@ class TrainingView {
   int64_t epochs_;
   std::vector<Rung> rungs_;
   StagePosition position_;
-  int64_t first_step_;
+  StagePosition started_at_;
   int64_t all_networks_;
   int64_t validating_ = 0;  // images done; 0: not validating
   struct Best {

@@ -58,7 +58,7 @@ class Matcher {
     if (first == found_.end()) return;
     const auto& row = rows_.rows[static_cast<size_t>(first - found_.begin())];
     const auto others = std::count_if(first, found_.end(), missing) - 1;
-    const auto& example = reader_at(known_place()).manifest().sample_ids.front();
+    const auto& example = reader_at(example_).manifest().sample_ids.front();
     fail(rows_.source, ":", row.line, ": no store of this run has a sample \"", row.id, "\"",
          others > 0 ? concat(", nor ", others, " others that follow") : "",
          "; samples are called as in their image list, for example \"", example, "\"");
@@ -67,8 +67,6 @@ class Matcher {
   void set_example(const StoreGroup& group) { example_ = {&group, 0, 0}; }
 
  private:
-  Place known_place() const { return example_; }
-
   // The same id in two stores must mean the same image. Bad images have no digest to compare.
   void note(int64_t file_row, const Place& place) {
     auto& first = found_[static_cast<size_t>(file_row)];

@@ -32,7 +32,8 @@ Split stratified_split(const std::vector<int32_t>& labels, const std::vector<int
     owed += fraction * static_cast<double>(members.size());
     const auto limit = static_cast<int64_t>(members.size()) - 1;
     const int64_t count = std::clamp<int64_t>(std::llround(owed), 0, limit);
-    owed -= static_cast<double>(count);
+    // What a class is too small to give, no other class pays for.
+    owed = std::clamp(owed - static_cast<double>(count), -0.5, 0.5);
     for (size_t i = 0; i < members.size(); ++i) {
       auto& side = static_cast<int64_t>(i) < count ? split.val : split.train;
       const auto& samples = samples_of[members[i]];

@@ -14,10 +14,20 @@ namespace last {
 namespace {
 
 constexpr char kFile[] = "checksums.json";
+constexpr char kMetrics[] = "metrics.jsonl";
+
+// What to do about a damaged table.
+std::string remedy_for(const std::string& name) {
+  if (name == kMetrics) return "restore it from a copy, or train again in another run directory";
+  // The configuration also says on which machine the run was made: written anew, its checksum may
+  // be another one.
+  return concat("remove ", name == "config.json" ? "it and checksums.json" : "networks.csv",
+                " and run the same command again, which writes it anew");
+}
 
 bool has_checksum(const std::string& name) {
   return name == "config.json" || name == "summary.txt" || name == "ensembles.csv" ||
-         name == "metrics.jsonl" ||
+         name == "split.csv" || name == kMetrics ||
          ((name.starts_with("predictions.") || name.starts_with("ensemble_predictions.")) &&
           name.ends_with(".csv"));
 }
@@ -52,15 +62,9 @@ void check_run_tables(const std::string& run) {
       const std::string found = checksum_of(read_text_file(file));
       const auto expected = stored.get<std::string>();
       if (found != expected) {
-        // The configuration also says on which machine the run was made: written anew, its checksum
-        // may be another one.
-        const std::string removed =
-            name == "config.json" ? "it and checksums.json" : "networks.csv";
         fail("\"", file, "\" is not what it was when the run finished: CRC-32C ", expected,
-             " expected, ", found, " found; remove ", removed,
-             " and run the same command again, which writes it anew (if it was changed on purpose, "
-             "remove \"",
-             path, "\")");
+             " expected, ", found, " found; ", remedy_for(name),
+             " (if it was changed on purpose, remove \"", path, "\")");
       }
     }
   } catch (const nlohmann::json::exception& error) {

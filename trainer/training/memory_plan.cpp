@@ -1,7 +1,9 @@
 #include "trainer/training/memory_plan.h"
 
 #include <algorithm>
+#include <functional>
 #include <map>
+#include <numeric>
 #include <set>
 #include <utility>
 
@@ -9,13 +11,13 @@
 #include "common/cli/log.h"
 #include "common/cli/parse.h"
 #include "common/error.h"
+#include "trainer/data/batch_loader.h"
 #include "trainer/data/memory.h"
 
 namespace last {
 namespace {
 
-constexpr int64_t kStates = 4;   // parameters, gradients, two moments
-constexpr int64_t kBatches = 3;  // in use, and being read ahead
+constexpr int64_t kStates = 4;  // parameters, gradients, two moments
 
 int64_t states_of(const BankConfig& config) {
   const int64_t classes = *std::max_element(config.classes.begin(), config.classes.end());
@@ -62,9 +64,34 @@ void plan_engines(Stage& stage, int64_t batch_size, int64_t max_bytes, ComputeOp
   }
 }
 
+// Working memory on a CPU, where each engine keeps its own, of those that retraining may need
+// beside `planned` ones: each choice may be of another shape.
+int64_t more_engine_bytes(const Retraining& retrained, size_t planned,
+                          const std::vector<Target>& targets, const BackboneInfo& backbone,
+                          int64_t batch_size, const ComputeOptions& compute) {
+  std::vector<int64_t> bytes;
+  for (const auto& setting : retrained.shapes) {
+    bytes.push_back(
+        plan_engine(bank_config({setting}, targets, backbone), batch_size, compute).bytes);
+  }
+  std::sort(bytes.begin(), bytes.end(), std::greater<>());
+  const auto most = std::min(bytes.size(), static_cast<size_t>(retrained.most_shapes));
+  const auto count = most > planned ? most - planned : 0;
+  return std::accumulate(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(count),
+                         int64_t{0});
+}
+
+// What a GPU's optimiser takes beside its states, at most, for a bank with these: copies of six
+// tensors, of which the largest is three quarters of all, where it leaves networks out.
+int64_t optimizer_bytes(int64_t states) { return states / kStates * 9 / 2; }
+
 // The part of a GPU's memory that may be taken.
 int64_t usable_device_memory(const c10::Device& device) {
   return free_device_memory(device) / 5 * 4;
+}
+
+int64_t usable_memory(const ComputeOptions& compute) {
+  return compute.device.is_cpu() ? available_memory() : usable_device_memory(compute.device);
 }
 
 // "16 networks at the same time"
@@ -74,12 +101,35 @@ std::string network_count(int64_t networks) {
 
 std::string size_text(int64_t bytes) { return format_size(static_cast<double>(bytes)); }
 
+// For a plan whose networks take more than its limit: an Error where the machine doesn't have it
+// either, else a warning.
+//   search_fits: so that only retraining is too large
+void refuse_or_warn(const MemoryPlan& plan, int64_t networks, bool searches, bool search_fits,
+                    bool given, int64_t possible) {
+  const std::string needed = concat(
+      plan.for_retraining ? "retraining up to " : "training ", network_count(networks), " takes ",
+      size_text(plan.without_features()), " (networks ", size_text(plan.states),
+      ", working memory ", size_text(plan.scratch), ", batches ", size_text(plan.batches),
+      "), more than the ", size_text(plan.limit), given ? " of --memory" : " that may be used");
+  if (given && plan.without_features() <= possible) {
+    log_warning(needed + ": that is the least it can do with");
+    return;
+  }
+  std::string remedy;
+  if (searches && !search_fits) {
+    remedy += "; train parts of the grid one after another (--part I/N)";
+  }
+  if (searches && plan.for_retraining) {
+    remedy += "; give fewer --retrain-seeds or a smaller --ensemble";
+  }
+  fail(needed, remedy, given ? "" : ", or allow more with --memory");
+}
+
 }  // namespace
 
-std::vector<Setting> largest_retraining(const std::vector<Setting>& settings,
-                                        const std::vector<Target>& targets,
-                                        const BackboneInfo& backbone, int64_t seeds,
-                                        int64_t members) {
+Retraining largest_retraining(const std::vector<Setting>& settings,
+                              const std::vector<Target>& targets, const BackboneInfo& backbone,
+                              int64_t seeds, int64_t members) {
   struct Sized {
     int64_t states;
     const Setting* setting;
@@ -89,22 +139,25 @@ std::vector<Setting> largest_retraining(const std::vector<Setting>& settings,
     const int64_t states = states_of(bank_config({setting}, targets, backbone));
     of_target[setting.target].push_back({states, &setting});
   }
-  std::vector<Setting> largest;
+  Retraining most;
   for (auto& [target, sized] : of_target) {
     std::stable_sort(sized.begin(), sized.end(),
                      [](const Sized& a, const Sized& b) { return a.states > b.states; });
     std::set<Method> seen;
     for (size_t i = 0; i < sized.size(); ++i) {
       const auto& setting = *sized[i].setting;
-      int64_t times = static_cast<int64_t>(i) < members ? 1 : 0;
-      if (seen.insert(setting.network.method).second) times += seeds;
-      largest.insert(largest.end(), static_cast<size_t>(times), setting);
+      const bool is_member = static_cast<int64_t>(i) < members;
+      const bool is_choice = seen.insert(setting.network.method).second;
+      const int64_t times = (is_member ? 1 : 0) + (is_choice ? seeds : 0);
+      most.networks.insert(most.networks.end(), static_cast<size_t>(times), setting);
+      most.most_shapes += (is_member ? 1 : 0) + (is_choice ? 1 : 0);
     }
   }
-  return largest;
+  for (const auto& group : group_by_shape(settings)) most.shapes.push_back(group.front());
+  return most;
 }
 
-MemoryPlan plan_memory(const std::vector<Setting>& settings, const std::vector<Setting>& retrained,
+MemoryPlan plan_memory(const std::vector<Setting>& settings, const Retraining& retrained,
                        const std::vector<Target>& targets, const BackboneInfo& backbone,
                        int64_t batch_size, const FeatureBytes& features,
                        std::optional<int64_t> memory, ComputeOptions& compute) {
@@ -115,16 +168,19 @@ MemoryPlan plan_memory(const std::vector<Setting>& settings, const std::vector<S
   } else {
     plan.limit = on_gpu ? usable_device_memory(compute.device) : available_memory() / 2;
   }
-  plan.batches = kBatches * features.batch;
+  plan.batches = BatchLoader::kWindow * features.batch;
   plan.features = features.sets;
   auto search = make_stage(settings, targets, backbone);
-  auto again = make_stage(retrained, targets, backbone);
+  auto again = make_stage(retrained.networks, targets, backbone);
   const int64_t states = std::max(search.states, again.states);
-  // A GPU's optimiser needs as much again as two of the largest bank's tensors, at most.
-  const int64_t optimizer = on_gpu ? std::max(search.largest, again.largest) / 2 : 0;
+  const int64_t optimizer = on_gpu ? optimizer_bytes(std::max(search.largest, again.largest)) : 0;
   const int64_t left = std::max<int64_t>(0, plan.limit - plan.batches - states - optimizer);
   const auto plan_both = [&](int64_t max_bytes) {
     plan_engines(again, batch_size, max_bytes, compute);
+    if (!on_gpu) {
+      again.engines +=
+          more_engine_bytes(retrained, again.banks.size(), targets, backbone, batch_size, compute);
+    }
     plan_engines(search, batch_size, max_bytes, compute);
     return std::max(search.engines, again.engines);
   };
@@ -140,23 +196,9 @@ MemoryPlan plan_memory(const std::vector<Setting>& settings, const std::vector<S
   plan.scratch = larger.engines + optimizer;
   plan.banks = settings.empty() ? again.banks : search.banks;
   if (plan.without_features() > plan.limit) {
-    const std::string needed = concat(
-        plan.for_retraining ? "retraining up to " : "training ", network_count(larger.networks),
-        " takes ", size_text(plan.without_features()), " (networks ", size_text(plan.states),
-        ", working memory ", size_text(plan.scratch), ", batches ", size_text(plan.batches),
-        "), more than the ", size_text(plan.limit), memory ? " of --memory" : " that may be used");
-    const int64_t possible = on_gpu ? usable_device_memory(compute.device) : available_memory();
-    if (!memory || plan.without_features() > possible) {
-      std::string remedy;
-      if (search.bytes() + plan.batches + optimizer > plan.limit && !settings.empty()) {
-        remedy += "; train parts of the grid one after another (--part I/N)";
-      }
-      if (plan.for_retraining && !settings.empty()) {
-        remedy += "; give fewer --retrain-seeds or a smaller --ensemble";
-      }
-      fail(needed, remedy, memory ? "" : ", or allow more with --memory");
-    }
-    log_warning(needed + ": that is the least it can do with");
+    const bool search_fits = search.bytes() + plan.batches + optimizer <= plan.limit;
+    refuse_or_warn(plan, larger.networks, !settings.empty(), search_fits, memory.has_value(),
+                   usable_memory(compute));
   }
   const int64_t for_features =
       on_gpu ? available_memory() / 2 - plan.batches : plan.limit - plan.without_features();

@@ -38,12 +38,19 @@ struct MemoryPlan {
   int64_t without_features() const { return states + scratch + batches; }
 };
 
-// The most that retraining can come to, whatever the search chooses: for each target and method its
-// largest setting, `seeds` times, and the `members` largest of each target, for an ensemble.
-std::vector<Setting> largest_retraining(const std::vector<Setting>& settings,
-                                        const std::vector<Target>& targets,
-                                        const BackboneInfo& backbone, int64_t seeds,
-                                        int64_t members);
+// The most that retraining can come to, whatever a search chooses.
+struct Retraining {
+  // For each target and method its largest setting, as often as there are seeds, and the largest
+  // members of an ensemble of each target.
+  std::vector<Setting> networks;
+  std::vector<Setting> shapes;  // one setting of every shape that the search trains
+  int64_t most_shapes = 0;      // that can be chosen together
+};
+
+//   seeds: of each choice; members: of each target's ensemble
+Retraining largest_retraining(const std::vector<Setting>& settings,
+                              const std::vector<Target>& targets, const BackboneInfo& backbone,
+                              int64_t seeds, int64_t members);
 
 // Plans banks for all `settings`, or for `retrained` where there are none, and sets
 // compute.max_scratch_bytes to what is left for engines.
@@ -51,7 +58,7 @@ std::vector<Setting> largest_retraining(const std::vector<Setting>& settings,
 //   memory     the limit (--memory); by default half of the free memory, or 80 % of the GPU's
 // An Error where the networks don't fit into the memory there is; a warning where they do but take
 // more than --memory.
-MemoryPlan plan_memory(const std::vector<Setting>& settings, const std::vector<Setting>& retrained,
+MemoryPlan plan_memory(const std::vector<Setting>& settings, const Retraining& retrained,
                        const std::vector<Target>& targets, const BackboneInfo& backbone,
                        int64_t batch_size, const FeatureBytes& features,
                        std::optional<int64_t> memory, ComputeOptions& compute);

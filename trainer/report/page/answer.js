@@ -39,7 +39,7 @@ function answerCard(run, answer) {
     h('p', {class: 'small quiet'}, where),
     h('p', {class: 'setting'}, best.setting),
     known(gain) ? h('p', {}, Math.abs(gain) < 0.005 ? 'as good as the linear probe' : [h('strong', {class: gain >= 0 ? 'good' : 'bad'}, signed(gain)), ' against the linear probe']) : null,
-    known(more) ? h('p', {}, `The ensemble of ${ensemble.seeds}: ${fixed(mean(together.values))} %, `, h('strong', {class: more >= 0 ? 'good' : 'bad'}, signed(more)), ' against the best setting') : null,
+    known(more) ? h('p', {}, `The ensemble of ${ensemble.networks_in_mean}: ${fixed(mean(together.values))} %, `, h('strong', {class: more >= 0 ? 'good' : 'bad'}, signed(more)), ' against the best setting') : null,
     best.method === 'linear' ? h('p', {class: 'small quiet'}, 'The linear probe itself is the best here.') : null,
     bars.length > 1 ? h('div', {class: 'bars'}, bars.flatMap((line) => {
       const accuracy = mean(judged(line).values);
@@ -60,7 +60,7 @@ function answerSection() {
     {name: 'setting', value: (l) => l.setting, wide: true},
     {name: 'chosen by', value: (l) => l.chosen_by},
     {name: 'trained on', value: (l) => l.trained_on},
-    {name: 'networks', number: true, value: (l) => l.seeds},
+    {name: 'networks', number: true, value: (l) => l.networks_in_mean},
     {name: 'parameters', number: true, value: (l) => l.parameters, text: (l) => count(l.parameters)},
     {name: 'val %', number: true, value: (l) => (l.val.length ? mean(l.val) : null), text: (l) => spread(l.val)},
     {name: 'test %', number: true, value: (l) => (l.test.length ? mean(l.test) : null), text: (l) => spread(l.test)},

@@ -4,8 +4,8 @@ function costSection() {
   const rows = data.runs.map((run) => {
     const seconds = run.networks.reduce((sum, n) => sum + n.seconds, 0);
     const wall = run.cost ? run.cost.seconds : null;
-    const images = run.networks.length;
-    return {run, images, seconds, wall, perMinute: seconds > 0 ? 60 * images / seconds : null};
+    const perMinute = seconds > 0 ? 60 * run.networks.length / seconds : null;
+    return {run, seconds, wall, perMinute};
   });
   const columns = [
     {name: 'run', value: (r) => r.run.name, wide: true},
