@@ -5,10 +5,10 @@
 #include <cctype>
 #include <cmath>
 #include <cstdio>
-#include <numeric>
 #include <sstream>
 
 #include "common/error.h"
+#include "common/io/edit_distance.h"
 
 namespace last {
 namespace {
@@ -166,19 +166,9 @@ std::string nearest(const std::string& text, const std::vector<std::string>& can
   std::string best;
   size_t best_distance = std::max<size_t>(2, text.size() / 3) + 1;
   for (const auto& candidate : candidates) {
-    std::vector<size_t> row(candidate.size() + 1);
-    std::iota(row.begin(), row.end(), size_t{0});
-    for (size_t i = 1; i <= text.size(); ++i) {
-      size_t diagonal = row[0];
-      row[0] = i;
-      for (size_t j = 1; j <= candidate.size(); ++j) {
-        const size_t change = diagonal + (text[i - 1] == candidate[j - 1] ? 0 : 1);
-        diagonal = row[j];
-        row[j] = std::min({row[j] + 1, row[j - 1] + 1, change});
-      }
-    }
-    if (row.back() < best_distance) {
-      best_distance = row.back();
+    const size_t distance = edit_distance(text, candidate);
+    if (distance < best_distance) {
+      best_distance = distance;
       best = candidate;
     }
   }

@@ -62,10 +62,7 @@ std::string dtype_name(c10::ScalarType dtype);
 void check_manifest(const Manifest& manifest, const std::string& place);
 
 // The first leaf in which two configurations differ, as `preprocessing.resize: [224,224] in the
-// store, [256,256] now`; empty where they are equal.
-std::string first_difference(const nlohmann::json& stored, const nlohmann::json& now);
-
-// The same with other words behind the values than "in the store" and "now".
+// store, [256,256] now`; empty where they are equal. The labels are what is said behind the values.
 std::string first_difference(const nlohmann::json& a, const nlohmann::json& b,
                              const std::string& label_a, const std::string& label_b);
 
@@ -76,9 +73,15 @@ std::string first_difference(const Manifest& stored, const Manifest& now);
 
 // The first difference that keeps a row of one store from standing in for a row of another that
 // shows the same image in the same view; empty where there is none. Unlike feature_difference(),
-// views, batch size and program count: the rows have to be equal to the last bit.
+// views, batch size and program count: the rows have to be equal to the last bit, which they are on
+// the same kind of device.
 std::string row_difference(const Manifest& a, const Manifest& b, const std::string& label_a,
                            const std::string& label_b);
+
+// The kinds of device of both in the same words, where config["run"] tells two: rows may then
+// differ in their last bits. Empty where they are the same.
+std::string device_difference(const Manifest& a, const Manifest& b, const std::string& label_a,
+                              const std::string& label_b);
 
 // The first difference that keeps features of one store from standing in for those of another;
 // empty where one network can be trained on the first and used on the second. Images, labels, views

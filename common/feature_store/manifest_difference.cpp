@@ -76,15 +76,25 @@ class Comparison {
   std::string text_;
 };
 
+// Of config["run"]; null where there is none.
+json run_entry(const json& config, const char* key) {
+  const auto run = config.find("run");
+  return run == config.end() || !run->is_object() ? json() : run->value(key, json());
+}
+
 // Entries of config["run"] that change what a store holds: last bits, and which images are bad.
 void compare_run(Comparison& comparison, const json& left, const json& right) {
-  const auto value = [](const json& config, const char* key) {
-    const auto run = config.find("run");
-    return run == config.end() || !run->is_object() ? json() : run->value(key, json());
-  };
   for (const char* key : {"batch_size", "max_pixels"}) {
-    comparison.values(key, value(left, key), value(right, key));
+    comparison.values(key, run_entry(left, key), run_entry(right, key));
   }
+}
+
+// "cuda" of "cuda:0"; empty where it isn't told.
+std::string device_kind(const Manifest& manifest) {
+  const json device = run_entry(manifest.config, "device");
+  if (!device.is_string()) return "";
+  const std::string name = device.get<std::string>();
+  return name.substr(0, name.find(':'));
 }
 
 void compare_shapes(Comparison& comparison, const Manifest& left, const Manifest& right) {
@@ -127,10 +137,6 @@ json features_without_views(const Manifest& manifest) {
 
 }  // namespace
 
-std::string first_difference(const json& stored, const json& now) {
-  return first_difference(stored, now, "in the store", "now");
-}
-
 std::string first_difference(const json& a, const json& b, const std::string& label_a,
                              const std::string& label_b) {
   Comparison comparison(label_a, label_b);
@@ -168,6 +174,14 @@ std::string row_difference(const Manifest& a, const Manifest& b, const std::stri
   compare_shapes(comparison, a, b);
   compare_backbones(comparison, a.backbone, b.backbone);
   comparison.values("program", a.created_by, b.created_by);
+  return comparison.text();
+}
+
+std::string device_difference(const Manifest& a, const Manifest& b, const std::string& label_a,
+                              const std::string& label_b) {
+  const std::string kind_a = device_kind(a), kind_b = device_kind(b);
+  Comparison comparison(label_a, label_b);
+  if (!kind_a.empty() && !kind_b.empty()) comparison.values("device", kind_a, kind_b);
   return comparison.text();
 }
 

@@ -276,18 +276,6 @@ at::Tensor FeatureStoreReader::thumbnail(int64_t row) const {
   return picture;
 }
 
-std::vector<std::string> FeatureStoreReader::verify(
-    const std::function<void(int64_t)>& on_row) const {
-  std::vector<std::string> lines;
-  int64_t rows = 0;
-  for (const auto& shard : impl_->shards) {
-    append(lines, shard->verify([&] {
-      if (on_row) on_row(++rows);
-    }));
-  }
-  return lines;
-}
-
 std::vector<std::string> verify_feature_store(const std::string& path,
                                               const std::function<void(int64_t)>& on_row) {
   std::vector<std::string> lines;

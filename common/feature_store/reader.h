@@ -61,17 +61,14 @@ class FeatureStoreReader {
   // manifest().thumbnail_size. An Error where it is damaged, or the store has none.
   at::Tensor thumbnail(int64_t row) const;
 
-  // Checks every checksum of every shard; calls `on_row(rows checked)` now and then. Returns one
-  // line per damage found.
-  std::vector<std::string> verify(const std::function<void(int64_t)>& on_row) const;
-
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
 
-// FeatureStoreReader::verify for a store that may not even open: each damaged file is one line, and
-// the others are checked all the same. An Error only where there is no (complete) store.
+// Checks every checksum of every shard; calls `on_row(rows checked)`. Returns one line per damage
+// found. A file that doesn't even open is one line, and the others are checked all the same. An
+// Error only where there is no (complete) store.
 std::vector<std::string> verify_feature_store(const std::string& path,
                                               const std::function<void(int64_t)>& on_row);
 

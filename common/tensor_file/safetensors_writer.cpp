@@ -80,11 +80,11 @@ void write_safetensors(const std::string& path, const std::map<std::string, at::
     file.write_at(digits.data(), digits.size(), checksum_offset());
     file.sync();
     file.close();
+    publish_file(temporary, path);
   } catch (...) {
-    std::remove(temporary.c_str());
+    std::remove(temporary.c_str());  // its space may be needed
     throw;
   }
-  publish_file(temporary, path);
 }
 
 }  // namespace last

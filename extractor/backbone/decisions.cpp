@@ -64,7 +64,8 @@ ArchitectureHints hints_of_options(const BackboneOptions& options, const VitConf
   return hints;
 }
 
-// Of gated MLPs: not for the command line, since all have SiLU but DINOv3's of transformers.
+// Of gated MLPs: not for the command line, since all have SiLU but those whose config.json says
+// otherwise.
 void decide_gate(VitConfig& config, const ArchitectureHints& sidecar, BackboneReport& report) {
   config.activation = Activation::kSilu;
   std::string source = "models with a gated MLP (SwiGLU)";

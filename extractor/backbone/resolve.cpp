@@ -151,6 +151,13 @@ void set_image_size(ResolvedModel& model, const BackboneOptions& options,
   }
 }
 
+// [prefix, height, width]: the same weights give other maps where a file beside them tells another
+// original grid.
+nlohmann::json to_json(const PositionLayout& layout, bool has_pos_embed) {
+  if (!has_pos_embed) return nullptr;
+  return {layout.prefix, layout.grid_height, layout.grid_width};
+}
+
 }  // namespace
 
 ResolvedModel resolve_model(const CanonicalCheckpoint& checkpoint, const BackboneOptions& options,
@@ -204,6 +211,7 @@ ResolvedModel resolve_model(const CanonicalCheckpoint& checkpoint, const Backbon
         "the checkpoint has no final norm; one of weight 1 and bias 0 is recorded");
   }
   report.config = to_json(config);
+  report.config["positions"] = to_json(model.positions, config.has_pos_embed);
   return model;
 }
 

@@ -1,5 +1,6 @@
 #include <cmath>
 #include <filesystem>
+#include <map>
 #include <utility>
 
 #include <nlohmann/json.hpp>
@@ -113,20 +114,24 @@ class Section {
   json object_;
 };
 
-void read_hidden_activation(const Section& section, ArchitectureHints& hints) {
-  if (!section.has("hidden_act")) return;
-  const json& name = section["hidden_act"];
-  if (name == "gelu") {
-    hints.activation = Activation::kGelu;
-  } else if (name == "gelu_pytorch_tanh" || name == "gelu_new") {
-    hints.activation = Activation::kGeluTanh;
-  } else if (name == "silu") {
-    hints.activation = Activation::kSilu;
-  } else if (name == "quick_gelu") {
-    hints.activation = Activation::kQuickGelu;
+// "gelu": or "(no text)"
+std::string text_of(const json& value) {
+  return value.is_string() ? value.get<std::string>() : "(no text)";
+}
+
+// In the names of transformers and timm.
+void read_activation(const Section& section, const char* key, ArchitectureHints& hints) {
+  static const std::map<std::string, Activation> kNames = {
+      {"gelu", Activation::kGelu},           {"gelu_pytorch_tanh", Activation::kGeluTanh},
+      {"gelu_new", Activation::kGeluTanh},   {"gelu_tanh", Activation::kGeluTanh},
+      {"silu", Activation::kSilu},           {"swish", Activation::kSilu},
+      {"quick_gelu", Activation::kQuickGelu}};
+  if (!section.has(key)) return;
+  const std::string name = text_of(section[key]);
+  if (const auto found = kNames.find(name); found != kNames.end()) {
+    hints.activation = found->second;
   } else {
-    hints.unknown["activation"] = concat(
-        "hidden_act ", quoted_name(name.is_string() ? name.get<std::string>() : "(no text)"));
+    hints.unknown["activation"] = concat(key, " ", quoted_name(name));
   }
 }
 
@@ -135,6 +140,35 @@ void read_hidden_activation(const Section& section, ArchitectureHints& hints) {
 bool is_noted_as_quick_gelu(const Section& pretrained) {
   const std::string text = pretrained["notes"].dump(-1, ' ', false, json::error_handler_t::replace);
   return text.find("QuickGELU") != std::string::npos || text.find("quickgelu") != std::string::npos;
+}
+
+// Of timm's VisionTransformer, whose MLPs get the activation with a gate too; those of its Eva have
+// SiLU there.
+bool gate_has_activation(const std::string& architecture) {
+  return !architecture.starts_with("eva") && architecture.find("_dinov3") == std::string::npos &&
+         architecture.find("_lingbot") == std::string::npos;
+}
+
+// What a model computes beyond the usual, without a trace in its tensors.
+void read_timm_layers(const Section& arguments, const std::string& architecture,
+                      ArchitectureHints& hints) {
+  for (const char* key :
+       {"norm_layer", "embed_norm_layer", "mlp_layer", "attn_layer", "block_fn", "embed_layer"}) {
+    if (!arguments.has(key)) continue;
+    const std::string name = text_of(arguments[key]);
+    if (key == std::string("norm_layer") && name == "layernorm") {
+      hints.norm_eps = 1e-6;  // timm's default
+    } else {
+      fail(hints.source, " says ", key, " ", quoted_name(name),
+           ", which this program doesn't know; without the file it takes what the tensors tell");
+    }
+  }
+  if (arguments["use_post_norm"].is_boolean()) {
+    hints.norm_place =
+        arguments["use_post_norm"].get<bool>() ? NormPlace::kAfter : NormPlace::kBefore;
+  }
+  read_activation(arguments, "act_layer", hints);
+  hints.states_gate = arguments.has("act_layer") && gate_has_activation(architecture);
 }
 
 void read_timm(const Section& config, ArchitectureHints& hints) {
@@ -154,7 +188,8 @@ void read_timm(const Section& config, ArchitectureHints& hints) {
   if (!hints.image) hints.image = pretrained.image_size("input_size");
   hints.mean = pretrained.channels("mean", false);
   hints.std = pretrained.channels("std", true);
-  if (is_noted_as_quick_gelu(pretrained)) {
+  read_timm_layers(arguments, architecture, hints);
+  if (!arguments.has("act_layer") && is_noted_as_quick_gelu(pretrained)) {
     hints.activation = Activation::kQuickGelu;
     hints.assumed.insert("activation");
     hints.source += ", whose notes say that the weights were trained with QuickGELU";
@@ -167,7 +202,7 @@ void read_transformers(const Section& config, ArchitectureHints& hints) {
   hints.depth = vision.count("num_hidden_layers");
   hints.heads = vision.count("num_attention_heads");
   hints.norm_eps = vision.positive("layer_norm_eps", 1);
-  read_hidden_activation(vision, hints);
+  read_activation(vision, "hidden_act", hints);
   hints.image = vision.image_size("image_size");
   const json& type = config.has("vision_config") ? vision["model_type"] : config["model_type"];
   hints.registers = vision.count_or_none("num_register_tokens");

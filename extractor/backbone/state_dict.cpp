@@ -2,36 +2,15 @@
 
 #include <algorithm>
 #include <limits>
-#include <numeric>
 #include <set>
 #include <utility>
 
 #include "common/error.h"
+#include "common/io/edit_distance.h"
 #include "common/tensor_file/safetensors_header.h"
 
 namespace last {
 namespace {
-
-// Letters added, removed, replaced or swapped with their neighbour. A digit for another one counts
-// twice: that is another layer's name, not a misspelt one.
-size_t edit_distance(const std::string& a, const std::string& b) {
-  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
-  std::vector<size_t> before(b.size() + 1), last(b.size() + 1), row(b.size() + 1);
-  std::iota(row.begin(), row.end(), size_t{0});
-  for (size_t i = 0; i < a.size(); ++i) {
-    before.swap(last);
-    last.swap(row);
-    row[0] = i + 1;
-    for (size_t j = 0; j < b.size(); ++j) {
-      const size_t replacing = a[i] == b[j] ? 0 : is_digit(a[i]) && is_digit(b[j]) ? 2 : 1;
-      row[j + 1] = std::min({row[j] + 1, last[j + 1] + 1, last[j] + replacing});
-      if (i > 0 && j > 0 && a[i] == b[j - 1] && a[i - 1] == b[j]) {
-        row[j + 1] = std::min(row[j + 1], before[j - 1] + 1);
-      }
-    }
-  }
-  return row.back();
-}
 
 void ignore_where(StateDict& tensors, std::vector<IgnoredTensor>& ignored, const IgnoreRules& rules,
                   bool (*fits)(const std::string& name, const std::string& part)) {
@@ -96,6 +75,14 @@ StateDict below_prefix(const StateDict& tensors, const std::string& prefix) {
   return result;
 }
 
+void insert_new(StateDict& tensors, const std::string& name, const NamedTensor& tensor) {
+  const auto [existing, inserted] = tensors.emplace(name, tensor);
+  if (!inserted) {
+    fail("tensors ", quoted_name(existing->second.origin), " and ", quoted_name(tensor.origin),
+         " are both ", quoted_name(name));
+  }
+}
+
 StateDict renamed(const StateDict& tensors, const Replacements& replacements) {
   StateDict result;
   for (const auto& [old_name, entry] : tensors) {
@@ -104,11 +91,7 @@ StateDict renamed(const StateDict& tensors, const Replacements& replacements) {
       const size_t place = name.find(from);
       if (place != std::string::npos) name.replace(place, from.size(), to);
     }
-    const auto [existing, inserted] = result.emplace(name, entry);
-    if (!inserted) {
-      fail("tensors ", quoted_name(existing->second.origin), " and ", quoted_name(entry.origin),
-           " are both ", quoted_name(name));
-    }
+    insert_new(result, name, entry);
   }
   return result;
 }

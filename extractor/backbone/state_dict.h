@@ -46,6 +46,9 @@ NamedTensor changed(const NamedTensor& tensor, std::vector<int64_t> shape,
 // The entries below `prefix`, without it.
 StateDict below_prefix(const StateDict& tensors, const std::string& prefix);
 
+// An Error with the names of both in the file where there is a tensor `name` already.
+void insert_new(StateDict& tensors, const std::string& name, const NamedTensor& tensor);
+
 // Applies `from -> to` to every name, in order, at the first place where `from` occurs. Two entries
 // that end up with one name are an Error.
 using Replacements = std::vector<std::pair<std::string, std::string>>;

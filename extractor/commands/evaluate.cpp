@@ -5,6 +5,7 @@
 #include "common/cli/log.h"
 #include "common/cli/program.h"
 #include "common/error.h"
+#include "extractor/commands/bad_image_status.h"
 #include "extractor/commands/commands.h"
 #include "extractor/commands/evaluate_options.h"
 #include "extractor/evaluate/evaluation.h"
@@ -48,10 +49,8 @@ int extractor_evaluate(const std::vector<std::string>& arguments) {
   check_images(options.images, recipe);
   const ImageList list = read_image_list(options.images.images());
   const DeviceOptions::Resolved compute = options.device.resolve(recipe.precision);
-  if (compute.precision != recipe.precision) {
-    log_notice(concat("the networks' features were computed in ", dtype_name(recipe.precision),
-                      ", these are in ", dtype_name(compute.precision),
-                      ": last digits differ (--precision changes it)"));
+  for (const std::string& notice : precision_notices(networks, compute.precision)) {
+    log_notice(notice);
   }
   const Backbone backbone =
       load_backbone(options.model.resolve(recipe.preprocessing), compute.device, compute.precision);
@@ -71,16 +70,7 @@ int extractor_evaluate(const std::vector<std::string>& arguments) {
       options.out};
   const EvaluationResult result = evaluate(job, backbone);
   print_result(result, job);
-  if (result.bad_images == 0) return kExitDone;
-  const std::string message =
-      concat(result.bad_images, " bad image", result.bad_images == 1 ? "" : "s", ", listed in ",
-             options.out, "/bad.csv");
-  if (result.bad_images <= options.allow_bad) {
-    log_info(message);
-    return kExitDone;
-  }
-  log_warning(concat(message, ", more than --allow-bad ", options.allow_bad));
-  return kExitBadImages;
+  return bad_image_status(result.bad_images, options.out + "/bad.csv", options.allow_bad);
 }
 
 }  // namespace last

@@ -9,6 +9,7 @@
 #include "common/cli/program.h"
 #include "common/cli/version.h"
 #include "common/error.h"
+#include "extractor/commands/bad_image_status.h"
 #include "extractor/commands/commands.h"
 #include "extractor/commands/dry_run.h"
 #include "extractor/commands/json_text.h"
@@ -70,16 +71,7 @@ void warn_of_own_size(const Backbone& backbone, const Preprocessing& preprocessi
 
 int exit_status(const ExtractionResult& result, const ExtractorRunOptions& options,
                 const std::string& path) {
-  if (result.bad_images == 0) return kExitDone;
-  const std::string message =
-      concat(result.bad_images, result.bad_images == 1 ? " bad image" : " bad images",
-             ", listed in ", bad_images_path(path));
-  if (result.bad_images <= options.allow_bad) {
-    log_info(message);
-    return kExitDone;
-  }
-  log_warning(concat(message, ", more than --allow-bad ", options.allow_bad));
-  return kExitBadImages;
+  return bad_image_status(result.bad_images, bad_images_path(path), options.allow_bad);
 }
 
 void check_target(const std::string& path) {

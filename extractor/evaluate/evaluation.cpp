@@ -14,6 +14,7 @@
 #include "common/cli/progress.h"
 #include "common/error.h"
 #include "common/io/csv.h"
+#include "common/io/file.h"
 #include "extractor/evaluate/csv_output.h"
 #include "extractor/evaluate/network_set.h"
 #include "extractor/evaluate/predictions.h"
@@ -28,11 +29,13 @@ using Clock = std::chrono::steady_clock;
 constexpr double kPatience = 0.1;  // seconds between looks for an interrupt
 constexpr char kNothingKept[] = "nothing was kept; run the same command again";
 
-// The folder exists and holds no results.
-void prepare_folder(const fs::path& out) {
+void make_folder(const fs::path& out) {
   std::error_code code;
   fs::create_directories(out, code);
   if (code) fail("--out ", out.string(), ": can't make the folder: ", code.message());
+}
+
+void refuse_earlier_results(const fs::path& out) {
   for (const char* name : {"predictions.csv", "summary.csv", "confusion.csv", "bad.csv"}) {
     if (fs::exists(out / name)) {
       fail("\"", (out / name).string(),
@@ -141,7 +144,9 @@ class Pass {
 
 EvaluationResult evaluate(const Evaluation& job, const Backbone& backbone) {
   const fs::path out = job.out;
-  prepare_folder(out);
+  make_folder(out);
+  const FileLock lock(out / ".lock");
+  refuse_earlier_results(out);
   Pass pass(job, backbone);
   CsvOutput predictions(out / "predictions.csv");
   CsvOutput confusion(out / "confusion.csv");
@@ -153,9 +158,14 @@ EvaluationResult evaluate(const Evaluation& job, const Backbone& backbone) {
     confusion.write(network.confusion());
     summary.write(network.summary());
   }
-  for (CsvOutput* file : {&predictions, &confusion, &summary}) file->finish();
-  pass.bad().write(out / "bad.csv");
-  for (CsvOutput* file : {&predictions, &confusion, &summary}) file->publish();
+  std::vector<CsvOutput*> files = {&predictions, &confusion, &summary};
+  std::optional<CsvOutput> bad;
+  if (pass.bad().count() > 0) {
+    files.push_back(&bad.emplace(out / "bad.csv"));
+    bad->write(pass.bad().text());
+  }
+  for (CsvOutput* file : files) file->finish();
+  for (CsvOutput* file : files) file->publish();
   return pass.result();
 }
 

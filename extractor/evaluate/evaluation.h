@@ -37,8 +37,8 @@ struct EvaluationResult {
 
 // Writes predictions.csv, summary.csv and confusion.csv, and bad.csv where an image is bad, into
 // evaluation.out; all of them at the end, so that nothing unfinished has their names. Errors: files
-// of an earlier evaluation are there, not one image is readable, a number is not finite.
-// Interrupted leaves nothing.
+// of an earlier evaluation are there, another process writes there, not one image is readable, a
+// number is not finite. Interrupted leaves nothing but the lock, OUT/.lock.
 EvaluationResult evaluate(const Evaluation& evaluation, const Backbone& backbone);
 
 }  // namespace last

@@ -1,5 +1,7 @@
 #include "extractor/evaluate/recipe.h"
 
+#include <map>
+
 #include <ATen/ops/equal.h>
 
 #include "common/error.h"
@@ -79,6 +81,23 @@ FeatureRecipe common_recipe(const std::vector<NamedBundle>& networks) {
     }
   }
   return recipe;
+}
+
+std::vector<std::string> precision_notices(const std::vector<NamedBundle>& networks,
+                                           c10::ScalarType now) {
+  std::map<c10::ScalarType, std::vector<std::string>> others;
+  for (const NamedBundle& network : networks) {
+    const c10::ScalarType precision = read_recipe(network).precision;
+    if (precision != now) others[precision].push_back(network.path);
+  }
+  std::vector<std::string> notices;
+  for (const auto& [precision, paths] : others) {
+    const std::string more = paths.size() > 1 ? concat(" and ", paths.size() - 1, " more") : "";
+    notices.push_back(concat("the features of \"", paths.front(), "\"", more, " were computed in ",
+                             dtype_name(precision), ", these are in ", dtype_name(now),
+                             ": last digits differ (--precision changes it)"));
+  }
+  return notices;
 }
 
 void check_backbone(const FeatureRecipe& recipe, const std::vector<NamedBundle>& networks,

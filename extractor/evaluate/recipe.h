@@ -25,6 +25,11 @@ struct FeatureRecipe {
 // doesn't tell.
 FeatureRecipe common_recipe(const std::vector<NamedBundle>& networks);
 
+// For people: which networks' features were computed in another precision than `now`, a line for
+// each of these.
+std::vector<std::string> precision_notices(const std::vector<NamedBundle>& networks,
+                                           c10::ScalarType now);
+
 // An Error with the first difference where the backbone is not that of the networks.
 void check_backbone(const FeatureRecipe& recipe, const std::vector<NamedBundle>& networks,
                     const Backbone& backbone);

@@ -9,6 +9,7 @@
 #include "extractor/images/image_header.h"
 #include "extractor/images/jpeg.h"
 #include "extractor/images/png.h"
+#include "extractor/images/pnm.h"
 #include "extractor/images/tiff_alpha.h"
 
 namespace last {
@@ -58,6 +59,9 @@ cv::Mat decode_known(std::span<const uint8_t> bytes, uint64_t max_pixels) {
       return decode_jpeg(bytes, max_pixels);
     case ImageFormat::kPng:
       return decode_png(bytes, max_pixels);
+    case ImageFormat::kPnm:
+      check_pixel_count(header.width, header.height, max_pixels);
+      return decode_pnm(bytes);
     case ImageFormat::kTiff: {
       check_pixel_count(header.width, header.height, max_pixels);
       const std::vector<uint8_t> changed = with_associated_alpha(bytes);

@@ -15,7 +15,8 @@ constexpr uint64_t kDefaultMaxPixels = 178'956'970;
 // truncated data included; images of more than `max_pixels` are refused before their pixels are
 // allocated.
 //
-// Returns RGB, [height, width] of CV_8UC3. Thread-safe, prints nothing.
+// Returns RGB, [height, width] of CV_8UC3. Thread-safe. Prints nothing but what OpenCV says of a
+// damaged BMP, TIFF or WebP.
 cv::Mat decode_image(std::span<const uint8_t> bytes, uint64_t max_pixels = kDefaultMaxPixels);
 
 // BadImage where width * height is 0 or above `max_pixels`.

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cctype>
 #include <filesystem>
 #include <set>
 
@@ -15,9 +14,7 @@ namespace fs = std::filesystem;
 bool has_image_extension(const fs::path& path) {
   static const std::set<std::string> kExtensions = {".jpg", ".jpeg", ".png",  ".ppm", ".bmp",
                                                     ".pgm", ".tif",  ".tiff", ".webp"};
-  std::string extension = path.extension().string();
-  for (char& c : extension) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return kExtensions.count(extension) > 0;
+  return kExtensions.count(lower_extension(path.string())) > 0;
 }
 
 // A link to a folder above itself would be followed for ever, and several of them ever more often.
@@ -41,8 +38,8 @@ ListRows read_folder_rows(const std::string& folder) {
     const auto options = fs::directory_options::follow_directory_symlink;
     for (const fs::directory_entry& entry : fs::recursive_directory_iterator(folder, options)) {
       check_link(entry);
-      std::error_code code;  // of a link that leads nowhere
-      if (!entry.is_regular_file(code) || !has_image_extension(entry.path())) continue;
+      std::error_code code;  // of a link that leads nowhere, which is listed: a bad image
+      if (entry.is_directory(code) || !has_image_extension(entry.path())) continue;
       const std::string id = entry.path().lexically_relative(folder).generic_string();
       const size_t slash = id.find('/');
       result.rows.push_back({id, {slash == std::string::npos ? "" : id.substr(0, slash)}, 0});

@@ -5,6 +5,8 @@
 #include <cstring>
 #include <string_view>
 
+#include "extractor/images/pnm.h"
+
 namespace last {
 namespace {
 
@@ -84,29 +86,6 @@ ImageHeader read_tiff(Bytes bytes, bool little_endian) {
   return header;
 }
 
-// "P6 # comment\n 640 480 255 "
-ImageHeader read_pnm(Bytes bytes) {
-  ImageHeader header{ImageFormat::kPnm};
-  size_t at = 2;
-  for (uint64_t* target : {&header.width, &header.height}) {
-    while (at < bytes.size() && (std::isspace(bytes[at]) != 0 || bytes[at] == '#')) {
-      if (bytes[at] == '#') {
-        while (at < bytes.size() && bytes[at] != '\n') ++at;
-      } else {
-        ++at;
-      }
-    }
-    for (; at < bytes.size() && std::isdigit(bytes[at]) != 0 && *target < (1U << 31); ++at) {
-      *target = *target * 10 + (bytes[at] - '0');
-    }
-  }
-  if (bytes[1] == '5' || bytes[1] == '6') {
-    const uint64_t pixel_bytes = bytes[1] == '6' ? 3 : 1;
-    header.truncated = bytes.size() < at + header.width * header.height * pixel_bytes;
-  }
-  return header;
-}
-
 }  // namespace
 
 uint64_t little_endian_at(Bytes bytes, uint64_t offset, size_t size) {
@@ -159,7 +138,8 @@ ImageHeader read_image_header(Bytes bytes) {
   }
   if (bytes.size() > 2 && bytes[0] == 'P' && bytes[1] >= '1' && bytes[1] <= '6' &&
       (std::isspace(bytes[2]) != 0 || bytes[2] == '#')) {
-    return read_pnm(bytes);
+    const PnmHeader pnm = read_pnm_header(bytes);
+    return {ImageFormat::kPnm, pnm.width, pnm.height};
   }
   return {};
 }

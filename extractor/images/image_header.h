@@ -15,7 +15,7 @@ struct ImageHeader {
   ImageFormat format = ImageFormat::kUnknown;
   uint64_t width = 0;
   uint64_t height = 0;
-  // The file is shorter than its header promises (known for BMP and binary PNM).
+  // The file is shorter than its header promises (known for BMP).
   bool truncated = false;
   // Bytes of padding that lack behind the last row of a BMP; PIL doesn't mind.
   size_t missing_padding = 0;

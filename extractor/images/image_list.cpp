@@ -16,12 +16,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool is_csv(const std::string& path) {
-  std::string extension = fs::path(path).extension().string();
-  for (char& c : extension) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return extension == ".csv";
-}
-
 std::string digest_of_rows(const ListRows& rows) {
   Sha256 digest;
   for (const ListRow& row : rows.rows) {
@@ -33,6 +27,12 @@ std::string digest_of_rows(const ListRows& rows) {
 }
 
 }  // namespace
+
+std::string lower_extension(const std::string& path) {
+  std::string extension = fs::path(path).extension().string();
+  for (char& c : extension) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return extension;
+}
 
 std::string resolve_path(const std::string& folder, const std::string& id) {
   return (fs::path(folder) / id).string();
@@ -55,8 +55,9 @@ ImageList read_image_list(const std::string& list_or_folder) {
     list.sha256 = to_hex(sha256(text.data(), text.size()));
     strip_byte_order_mark(text);
     folder = fs::path(list_or_folder).parent_path().string();
-    rows = is_csv(list_or_folder) ? read_csv_rows(list_or_folder, text)
-                                  : read_plain_rows(list_or_folder, text, folder);
+    rows = lower_extension(list_or_folder) == ".csv"
+               ? read_csv_rows(list_or_folder, text)
+               : read_plain_rows(list_or_folder, text, folder);
   }
   if (rows.rows.empty()) fail(rows.source, ": no images in it");
   check_ids(rows);

@@ -19,7 +19,8 @@ struct ImageList {
 
 // Reads what --images names:
 // - a folder of class folders (as torchvision's ImageFolder): a row per image in byte order of the
-//   relative path, which is the id; the label is the class folder, images outside of one have none;
+//   relative path, which is the id; the label is the class folder, images outside of one have none.
+//   Links that lead nowhere count, as images that can't be read;
 // - a .csv (RFC 4180) with the header `path,NAME,NAME..`, a label column per NAME;
 // - any other file: lines `path label`, separated by the last space, or `path` alone; blank lines
 //   and lines that start with # are skipped.

@@ -16,16 +16,20 @@ std::string BadImages::first() const {
   return entry.id + ": " + entry.reason;
 }
 
-void BadImages::write(const std::string& path) const {
-  if (entries_.empty()) {
-    std::filesystem::remove(path);
-    return;
-  }
+std::string BadImages::text() const {
   std::string text = "path,reason\n";
   for (const auto& [image, entry] : entries_) {
     text += csv_field(entry.id) + "," + csv_field(entry.reason) + "\n";
   }
-  write_file_atomically(path, text);
+  return text;
+}
+
+void BadImages::write(const std::string& path) const {
+  if (entries_.empty()) {
+    std::filesystem::remove(path);
+  } else {
+    write_file_atomically(path, text());
+  }
 }
 
 std::string bad_images_path(const std::string& store_path) {

@@ -15,7 +15,9 @@ class BadImages {
   // "a.jpg: no such file"; empty without any.
   std::string first() const;
 
-  // Writes `path` (RFC 4180, header path,reason), or removes an older one where no image is bad.
+  // RFC 4180, header path,reason.
+  std::string text() const;
+  // Writes that to `path`, or removes an older file where no image is bad.
   void write(const std::string& path) const;
 
  private:

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <memory>
 #include <numeric>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -75,6 +76,41 @@ Batches gathered_batches(const RowPlan& plan, const FeatureStoreWriter& store, i
     }
   }
   return batches;
+}
+
+constexpr char kAbsentFolders[] = "absent_folders";
+
+// Their names as a configuration holds them: what is no UTF-8 is replaced.
+std::string name_in_config(const std::string& folder) {
+  const nlohmann::json name = folder;
+  return nlohmann::json::parse(name.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+}
+
+// With the folders of images that are absent when the store is created: a run that goes on with it
+// can tell what has vanished since.
+Manifest with_absent_folders(Manifest manifest, const ImageFolders& folders) {
+  nlohmann::json names = nlohmann::json::array();
+  for (const auto& [name, path] : folders.absent()) names.push_back(name_in_config(name));
+  if (!names.empty()) manifest.config["run"][kAbsentFolders] = std::move(names);
+  return manifest;
+}
+
+void require_folders(const Extraction& job, const ImageFolders& folders, const Manifest& stored) {
+  const auto run = stored.config.value("run", nlohmann::json::object());
+  const auto before = run.value(kAbsentFolders, std::set<std::string>());
+  for (const auto& [name, path] : folders.absent()) {
+    if (before.contains(name_in_config(name))) continue;
+    fail("the folder \"", path, "\" is gone or empty, and was not when \"", job.path,
+         ".partial\" was begun: was a disk unmounted? Once the images are back, ", kHowToGoOn,
+         "; to begin anew without them, delete that file");
+  }
+}
+
+void warn_of_other_device(const Extraction& job, const Manifest& stored) {
+  const std::string difference = device_difference(stored, job.manifest, "in the store", "now");
+  if (difference.empty()) return;
+  log_warning(concat("\"", job.path, ".partial\": ", difference,
+                     ": rows of both may differ in their last bits"));
 }
 
 void check_stored_rows(const Extraction& job, const FeatureStoreWriter& store) {
@@ -193,8 +229,13 @@ std::string hint_about(const ImageList& list) {
 
 ExtractionResult extract(const Extraction& job, const Vit& vit) {
   const ImageFolders folders(job.list);
-  FeatureStoreWriter store(job.path, job.manifest, watch("checking stored rows"));
-  if (store.resumed()) check_stored_rows(job, store);
+  FeatureStoreWriter store(job.path, with_absent_folders(job.manifest, folders),
+                           watch("checking stored rows"));
+  if (store.resumed()) {
+    require_folders(job, folders, store.manifest());
+    warn_of_other_device(job, store.manifest());
+    check_stored_rows(job, store);
+  }
   if (job.reuse != nullptr) copy_reusable_rows(job, store);
   BadImages bad;
   compute_rows(job, folders, vit, store, bad);

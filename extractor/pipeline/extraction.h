@@ -33,9 +33,9 @@ struct ExtractionResult {
 // whole, so that the result doesn't depend on where an earlier run stopped. With `reuse`, rows of
 // images that are there are copied, and what is missing then is computed in batches of the same
 // size. Stored rows whose image has changed since are an Error, and so is a folder of images that
-// vanishes meanwhile; the same call goes on from there. Images that couldn't be read are tried
-// again at the end. Throws Interrupted after the batch in hand; an Error where not one image is
-// readable.
+// vanishes meanwhile, or has vanished since the store was begun; the same call goes on from there.
+// Images that couldn't be read are tried again at the end. Throws Interrupted after the batch in
+// hand; an Error where not one image is readable.
 ExtractionResult extract(const Extraction& extraction, const Vit& vit);
 
 // Checks a finished store against what would be extracted now: configuration, list and images.

@@ -2,6 +2,8 @@
 
 #include <filesystem>
 #include <sys/stat.h>
+#include <system_error>
+#include <unordered_set>
 
 #include "common/cli/interrupt.h"
 #include "common/error.h"
@@ -9,8 +11,10 @@
 namespace last {
 namespace {
 
+namespace fs = std::filesystem;
+
 std::string folder_of(const std::string& path) {
-  const std::string folder = std::filesystem::path(path).parent_path().string();
+  const std::string folder = fs::path(path).parent_path().string();
   return folder.empty() ? "." : folder;
 }
 
@@ -23,12 +27,16 @@ std::optional<dev_t> ImageFolders::device_of(const std::string& folder) {
 }
 
 ImageFolders::ImageFolders(const ImageList& list) {
+  std::unordered_set<std::string> seen;
   std::string last;
-  for (const std::string& path : list.paths) {
-    const std::string folder = folder_of(path);
-    if (folder == last || folders_.contains(folder)) continue;
+  for (size_t i = 0; i < list.size(); ++i) {
+    const std::string folder = folder_of(list.paths[i]);
+    if (folder == last || !seen.insert(folder).second) continue;
     last = folder;
-    if (const auto found = device_of(folder)) folders_.emplace(folder, *found);
+    const auto device = device_of(folder);
+    if (device) folders_.emplace(folder, *device);
+    std::error_code code;
+    if (!device || fs::is_empty(folder, code)) absent_.emplace(folder_of(list.ids[i]), folder);
   }
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <sys/types.h>
@@ -21,10 +22,14 @@ class ImageFolders {
   // (Not its inode: some file systems number anew what they have not seen for a while.)
   void require_folder_of(const std::string& path) const;
 
+  // The folders that are missing or empty: as the list gives them, and their paths.
+  const std::map<std::string, std::string>& absent() const { return absent_; }
+
  private:
   static std::optional<dev_t> device_of(const std::string& folder);
 
   std::unordered_map<std::string, dev_t> folders_;  // those that are there
+  std::map<std::string, std::string> absent_;
 };
 
 }  // namespace last

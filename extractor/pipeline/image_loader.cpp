@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <new>
 #include <system_error>
 #include <utility>
 
@@ -15,6 +16,14 @@
 #include "extractor/pipeline/thumbnail.h"
 
 namespace last {
+namespace {
+
+[[noreturn]] void fail_for_memory(const std::string& path) {
+  fail("not enough memory for the image \"", path,
+       "\"; fewer --decode-threads need less, and a lower --max-pixels makes it a bad image");
+}
+
+}  // namespace
 
 struct ImageLoader::PendingBatch {
   ImageBatch batch;
@@ -164,6 +173,11 @@ void ImageLoader::prepare(const Task& task) const {
     if (result.digest == Sha256Digest{}) folders_.require_folder_of(path);
     result.bad_reason = error.what();
     std::fill(pixels + task.begin * row_floats, pixels + task.end * row_floats, 0.0F);
+  } catch (const std::bad_alloc&) {
+    fail_for_memory(path);
+  } catch (const cv::Exception& error) {
+    if (error.code == cv::Error::StsNoMem) fail_for_memory(path);
+    throw;
   }
   std::fill(batch.images.begin() + task.begin, batch.images.begin() + task.end, result);
 }

@@ -1,5 +1,6 @@
 #include "extractor/pipeline/reuse.h"
 
+#include "common/cli/log.h"
 #include "common/error.h"
 
 namespace last {
@@ -21,6 +22,11 @@ ReusableRows::ReusableRows(const std::string& path, const Manifest& now, int64_t
   if (!difference.empty()) {
     fail("--reuse: the rows of \"", path, "\" were made differently: ", difference,
          "; repeat its options, or leave --reuse away");
+  }
+  const std::string device = device_difference(old, now, "in \"" + path + "\"", "now");
+  if (!device.empty()) {
+    log_warning(concat("--reuse: ", device, ": copied rows may differ from computed ones in their ",
+                       "last bits"));
   }
   const int64_t whole_batches = old.rows - old.rows % batch_size;
   for (const int64_t row : store_.stored_rows()) {

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <map>
 #include <string>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -158,6 +159,22 @@ TEST_F(ImageLoaderTest, CanBeDroppedAtAnyTime) {
   }
 }
 
+TEST(ImageFolders, KnowsWhichAreMissingOrEmpty) {
+  const fs::path folder = fs::temp_directory_path() / ("last_folders_" + std::to_string(getpid()));
+  fs::create_directories(folder / "full");
+  fs::create_directories(folder / "empty");
+  write_file_atomically((folder / "full/b.png").string(), "b");
+  ImageList list;
+  for (const char* id : {"full/a.png", "empty/a.png", "full/b.png", "gone/a.png", "gone/b.png"}) {
+    list.ids.emplace_back(id);
+    list.paths.push_back((folder / id).string());
+  }
+  const std::map<std::string, std::string> expected = {{"empty", (folder / "empty").string()},
+                                                       {"gone", (folder / "gone").string()}};
+  EXPECT_EQ(ImageFolders(list).absent(), expected);
+  fs::remove_all(folder);
+}
+
 TEST_F(ImageLoaderTest, ChangedImagesMakeAStoreStale) {
   const RowPlan plan(50, 2, 8, 0, 1);
   const auto right = [&](int64_t row) -> std::optional<Sha256Digest> {
@@ -227,14 +244,16 @@ TEST(ImageFile, LackOfDescriptorsIsNoBadImage) {
   EXPECT_THROW(read_image_file(kPictures + "rgb.png/a"), BadImage);
 }
 
-// Ends the process: 0 where `action` throws an Error when memory for 1000 stacks is lacking.
-[[noreturn]] void with_little_memory(const std::function<void()>& action) {
+// Ends the process: 0 where `action` throws an Error with `part` in it when memory for 1000 stacks
+// is lacking.
+[[noreturn]] void with_little_memory(const std::function<void()>& action,
+                                     const std::string& part = "") {
   const rlimit little{rlim_t{2} << 30, rlim_t{2} << 30};
   if (setrlimit(RLIMIT_AS, &little) != 0) std::_Exit(1);
   try {
     action();
-  } catch (const Error&) {
-    std::_Exit(0);
+  } catch (const Error& error) {
+    std::_Exit(std::string(error.what()).find(part) != std::string::npos ? 0 : 3);
   }
   std::_Exit(2);
 }
@@ -250,6 +269,26 @@ TEST_F(ImageLoaderTest, TooManyThreadsAreAnError) {
       with_little_memory([&] { ImageLoader(list_, folders, plan, rows_of(plan, {0}), options_); }),
       testing::ExitedWithCode(0), "");
   EXPECT_EXIT(with_little_memory([] { ThreadPool(1024); }), testing::ExitedWithCode(0), "");
+}
+
+// 3 GB of pixels; the run would otherwise end without saying at which image.
+TEST_F(ImageLoaderTest, LackOfMemoryNamesTheImage) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "sanitizers end the process instead";
+#endif
+  const std::string path =
+      (fs::temp_directory_path() / ("last_large_" + std::to_string(getpid()) + ".pbm")).string();
+  const std::string header = "P4 40000 25000\n";
+  write_file_atomically(path, header);
+  fs::resize_file(path, header.size() + 40000 / 8 * 25000);
+  list_.paths[0] = path;
+  options_.max_pixels = uint64_t{1} << 40;
+  const RowPlan plan(50, 1, 5, 0, 1);
+  EXPECT_EXIT(with_little_memory([&] { load(plan, std::vector<int64_t>{0}); },
+                                 path + "\"; fewer --decode-threads need less, and a lower "
+                                        "--max-pixels"),
+              testing::ExitedWithCode(0), "");
+  fs::remove(path);
 }
 
 TEST(BadImages, AreQuotedAndInOrderOfTheList) {

@@ -1,5 +1,5 @@
-// Input: an image file. Our own code reads the headers of all formats, and drives libjpeg and
-// libpng; the others' pixels are decoded by OpenCV, which is not what is tested here.
+// Input: an image file. Our own code reads the headers of all formats, decodes PNM, and drives
+// libjpeg and libpng; the others' pixels are decoded by OpenCV, which is not what is tested here.
 
 #include <cstdlib>
 
@@ -17,7 +17,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const auto changed = with_associated_alpha(bytes);
     if (!changed.empty() && changed.size() != size) __builtin_trap();
   }
-  if (header.format != ImageFormat::kJpeg && header.format != ImageFormat::kPng) return 0;
+  if (header.format != ImageFormat::kJpeg && header.format != ImageFormat::kPng &&
+      header.format != ImageFormat::kPnm) {
+    return 0;
+  }
   fuzz::expect_result_or_error([&] {
     const cv::Mat image = decode_image(bytes, kMaxPixels);
     if (image.total() == 0 || image.total() > kMaxPixels) __builtin_trap();

@@ -79,9 +79,10 @@ def test_not_square_resampled(tmp_path):
                                   fails=True)
     (tmp_path / "config.json").write_text(json.dumps(
         {"architecture": "vit_tiny_patch16_224", "model_args": {"img_size": [48, 112]}}))
-    maps, _ = run_tool(tmp_path, tmp_path / "model.safetensors", images(64), "heads=4")
+    maps, report = run_tool(tmp_path, tmp_path / "model.safetensors", images(64), "heads=4")
     model.set_input_size(img_size=(64, 64))
     assert_same_maps(maps["maps"], timm_maps(model, images(64)))
+    assert report["config"]["positions"] == [1, 3, 7]
 
 
 @pytest.mark.parametrize("size", [48, 64])
@@ -282,6 +283,15 @@ def test_dinov2(tmp_path, options, size, chunks):
     maps, report = run_tool(tmp_path, tmp_path / "model.safetensors", images(*size), "heads=4")
     assert_same_maps(maps["maps"], timm_maps(model, images(*size)))
     assert report["family"] == "DINOv2"
+
+
+def test_two_dinov2_chunks_with_the_same_block_are_refused(tmp_path):
+    state = dinov2_names(small_model(), chunks=True)
+    state["blocks.7.0.norm1.weight"] = state["blocks.0.0.norm1.weight"].clone()
+    save_file(state, str(tmp_path / "model.safetensors"))
+    error = run_tool(tmp_path, tmp_path / "model.safetensors", images(48), "heads=4", fails=True)
+    assert ('tensors "blocks.0.0.norm1.weight" and "blocks.7.0.norm1.weight" are both '
+            '"blocks.0.norm1.weight"') in error, error
 
 
 @pytest.mark.parametrize("size", [(48, 48), (80, 64)])

@@ -79,6 +79,45 @@ def test_timm_notes_of_quick_gelu(tmp_path):
     assert decision(report, "activation")["assumed"]
 
 
+def write_timm_config(folder, architecture="vision_transformer", **arguments):
+    (folder / "config.json").write_text(json.dumps(
+        {"architecture": architecture, "model_args": {"num_heads": 4, **arguments}}))
+
+
+@pytest.mark.parametrize("name,value", [("gelu", "gelu"), ("gelu_tanh", "gelu-tanh"),
+                                        ("quick_gelu", "quick-gelu"), ("silu", "silu")])
+def test_timm_states_the_activation(name, value, tmp_path):
+    model = small_model(act_layer=name)
+    save_state(model, tmp_path / "model.safetensors")
+    write_timm_config(tmp_path, "vit_base_patch16_clip_quickgelu_224", act_layer=name)
+    maps, report = run_tool(tmp_path, tmp_path, images(48), "norm-eps=1e-6")
+    assert_same_maps(maps["maps"], timm_maps(model, images(48)))
+    assert decision(report, "activation")["value"] == value
+    assert decision(report, "activation")["source"].startswith("config.json")
+
+
+def test_timm_states_the_activation_of_a_gate(tmp_path):
+    model = small_model(mlp_layer=timm.layers.SwiGLUPacked, act_layer="gelu", mlp_ratio=4)
+    save_state(model, tmp_path / "model.safetensors")
+    write_timm_config(tmp_path, act_layer="gelu")
+    maps, _ = run_tool(tmp_path, tmp_path, images(48))
+    assert_same_maps(maps["maps"], timm_maps(model, images(48)))
+
+
+def test_unknown_layers_of_timm(tmp_path):
+    save_state(small_model(), tmp_path / "model.safetensors")
+    write_timm_config(tmp_path, act_layer="mish")
+    error = run_tool(tmp_path, tmp_path, images(48), fails=True)
+    assert 'says act_layer "mish", which this program doesn\'t know' in error, error
+    run_tool(tmp_path, tmp_path, images(48), "activation=gelu")
+    for key, value in [("norm_layer", "simplenorm"), ("mlp_layer", "glumlp"), ("block_fn", "x")]:
+        write_timm_config(tmp_path, **{key: value})
+        error = run_tool(tmp_path, tmp_path, images(48), "activation=gelu", fails=True)
+        assert f'says {key} "{value}", which this program doesn\'t know' in error, error
+    write_timm_config(tmp_path, norm_layer="layernorm")
+    run_tool(tmp_path, tmp_path, images(48))
+
+
 def test_norm_eps(tmp_path):
     """transformers' ViT has 1e-12 where no config.json says otherwise; --norm-eps overrides."""
     model = transformers.ViTModel(transformers.ViTConfig(

@@ -166,7 +166,7 @@ def test_good_images_are_the_same_without_bad_neighbours(tiny, tmp_path, mixed):
         assert not (tmp_path / "b.bad.csv").exists()
 
 
-def test_folders_are_read_past_what_is_no_image(tiny, tmp_path):
+def test_a_folder_lists_what_looks_like_an_image(tiny, tmp_path):
     tree = tmp_path / "tree"
     for name in ("a", "b"):
         (tree / name).mkdir(parents=True)
@@ -174,12 +174,18 @@ def test_folders_are_read_past_what_is_no_image(tiny, tmp_path):
     os.mkfifo(tree / "a" / "pipe.jpg")
     os.symlink("nowhere", tree / "a" / "dangling.jpg")
     os.symlink("circle.jpg", tree / "a" / "circle.jpg")
+    os.symlink("nowhere", tree / "a" / "dangling.txt")
     (tree / "b" / "folder.jpg").mkdir()
     write(tree / "b" / "bad.jpg", b"no image")
     extract(tiny, tree, tmp_path / "a.h5", status=3)
-    assert [name for name, _ in bad_rows(tmp_path / "a.bad.csv")] == [b"b/bad.jpg"]
+    bad = {b"a/circle.jpg": "symbolic links", b"a/dangling.jpg": "no such file",
+           b"a/pipe.jpg": "not a regular file", b"b/bad.jpg": "known format"}
+    found = bad_rows(tmp_path / "a.bad.csv")
+    assert [name for name, _ in found] == list(bad)
+    for name, reason in found:
+        assert bad[name] in reason, (name, reason)
     with h5py.File(tmp_path / "a.h5") as store:
-        assert [bytes(i) for i in store["sample_id"][:]] == [b"a/1.png", b"b/1.png", b"b/bad.jpg"]
+        assert [bytes(i) for i in store["sample_id"][:]] == sorted([b"a/1.png", b"b/1.png", *bad])
 
 
 def test_a_folder_that_leads_back_to_itself_is_refused(tiny, tmp_path):

@@ -41,8 +41,13 @@ def refused(tiny, networks, images, out, *options, status=1):
     result = evaluate(tiny, networks, images, out, *options, status=status)
     lines = [line for line in result.stderr.splitlines() if line.startswith("extractor: error: ")]
     assert len(lines) == 1, result.stderr
-    assert not any(pathlib.Path(out).glob("*")), "something was left behind"
+    assert results(out) == [], "something was left behind"
     return lines[0]
+
+
+def results(out):
+    """The names of what lies there, but for the lock."""
+    return sorted(path.name for path in pathlib.Path(out).glob("*") if path.name != ".lock")
 
 
 def save_bundle(path, members):
@@ -92,8 +97,7 @@ def test_accuracies_are_those_of_cached_evaluation(trained, evaluated):
         assert abs(summary.loc[str(row.network)].accuracy - row.test_accuracy) <= 100 * near / 60 + 1e-9
     assert summary.images.eq(60).all()
     assert "images/s" in evaluated["result"].stdout
-    assert sorted(path.name for path in evaluated["out"].iterdir()) == ["confusion.csv", "predictions.csv",
-                                                                       "summary.csv"]
+    assert results(evaluated["out"]) == ["confusion.csv", "predictions.csv", "summary.csv"]
 
 
 def test_predictions_are_those_on_the_store(tiny, trained, evaluated):
@@ -273,19 +277,39 @@ def test_networks_of_two_runs_are_told_apart(tiny, trained, tmp_path):
     assert names[:3] == [f"{second.parent}/0", f"{trained['run']}/0", "1"]
 
 
-def test_an_interrupt_leaves_nothing(tiny, trained, tmp_path):
-    folder = trained["images"].parent
-    (tmp_path / "list.txt").write_text("".join(f"{tmp_path / f'{i}.png'}\n" for i in range(4000)))
+def start_long(tiny, trained, folder):
+    """An evaluation of 4000 images into folder/out, which has begun to write."""
+    source = trained["images"].parent
+    (folder / "list.txt").write_text("".join(f"{folder / f'{i}.png'}\n" for i in range(4000)))
     for i in range(4000):
-        (tmp_path / f"{i}.png").symlink_to(folder / f"test/{i % 60:03}.png")
-    process = subprocess.Popen(evaluate_command(tiny, trained["run"], tmp_path / "list.txt", tmp_path / "out",
+        (folder / f"{i}.png").symlink_to(source / f"test/{i % 60:03}.png")
+    process = subprocess.Popen(evaluate_command(tiny, trained["run"], folder / "list.txt", folder / "out",
                                                 "--batch-size", 2), stderr=subprocess.PIPE, text=True)
-    while process.poll() is None and not (tmp_path / "out/predictions.csv.partial").exists():
+    while process.poll() is None and not (folder / "out/predictions.csv.partial").exists():
         time.sleep(0.01)
+    return process
+
+
+def test_a_second_evaluation_into_the_same_folder(tiny, trained, tmp_path):
+    first = start_long(tiny, trained, tmp_path)
+    first.send_signal(signal.SIGSTOP)
+    os.waitpid(first.pid, os.WUNTRACED)
+    before = results(tmp_path / "out")
+    second = evaluate(tiny, trained["run"] / "networks/0.safetensors", trained["images"], tmp_path / "out", status=1)
+    assert "out/.lock" in second.stderr and "another process is writing there" in second.stderr
+    assert results(tmp_path / "out") == before
+    first.send_signal(signal.SIGCONT)
+    first.send_signal(signal.SIGINT)
+    message = first.communicate()[1]
+    assert first.returncode == 4, message
+
+
+def test_an_interrupt_leaves_nothing(tiny, trained, tmp_path):
+    process = start_long(tiny, trained, tmp_path)
     process.send_signal(signal.SIGINT)
     message = process.communicate()[1]
     assert process.returncode == 4, message
-    assert list((tmp_path / "out").iterdir()) == []
+    assert results(tmp_path / "out") == []
 
 
 def test_memory_does_not_grow_with_the_number_of_images(tiny, trained, tmp_path):

@@ -23,7 +23,8 @@ def photos():
 
 
 def run_tool(arguments, paths, dtype=np.uint8):
-    """Per path an array ([H, W, 3], or [3, H, W] of floats), or the reason why it is bad."""
+    """Per path, or line of mode `each`, an array ([H, W, 3], or [3, H, W] of floats), or the reason
+    why it is bad."""
     text = "".join(f"{path}\n" for path in paths).encode()
     result = subprocess.run([tool("preprocess_tool"), *map(str, arguments)], input=text, capture_output=True)
     assert result.returncode == 0, result.stderr.decode()
@@ -114,21 +115,21 @@ def test_odd_sizes(resize, crop, interpolation, tmp_path):
 
 def test_random_sizes_hold_the_order_of_passes(tmp_path):
     random = np.random.default_rng(5)
-    paths = [tmp_path / f"{case}.bmp" for case in range(10)]
+    lines, images, targets = [], [], []
     for target in range(16):
         new_width, new_height = (int(v) for v in random.integers(1, 90, 2))
         interpolation = ("bicubic", "bilinear")[target % 2]
-        images = []
-        for case, path in enumerate(paths):
+        for case in range(10):
             width, height = (int(v) for v in random.integers(1, 90, 2))
             if case % 3 == 0:  # at the border between both orders
                 height = max(1, new_height + 2 * (width - new_width) + int(random.integers(-1, 2)))
             images.append(noise(width, height, case))
+            path = tmp_path / f"{target}.{case}.bmp"
             images[-1].save(path)
-        answers = run_tool(["pixels", f"{new_width}x{new_height}", "none", interpolation], paths)
-        for image, ours in zip(images, answers):
-            expected = transform((new_width, new_height), None, interpolation)(image)
-            assert_equal(ours, expected, f"{image.size} -> {new_width}x{new_height}")
+            targets.append(((new_width, new_height), None, interpolation))
+            lines.append(" ".join(map(str, [*arguments(*targets[-1]), path])))
+    for image, target, ours in zip(images, targets, run_tool(["each"], lines)):
+        assert_equal(ours, transform(*target)(image), f"{image.size} -> {target}")
 
 
 def color_images(folder):
@@ -189,6 +190,41 @@ def test_16_bit_images_are_scaled(tmp_path):
     Image.fromarray(values).save(path)
     (ours,) = run_tool(["decode"], [path])
     assert np.array_equal(ours, np.repeat((values >> 8).astype(np.uint8)[..., None], 3, axis=2))
+
+
+def pnm_files(folder):
+    random = np.random.default_rng(9)
+    paths = []
+    for maxval in (1, 15, 100, 254, 255, 256, 1023, 65535):
+        samples = random.integers(0, maxval + 1, 3 * 11 * 7)
+        binary = samples.astype(np.uint8 if maxval < 256 else ">u2").tobytes()
+        text = " ".join(map(str, samples)).encode()
+        for kind, width, data in (("P5", 33, binary), ("P6", 11, binary), ("P2", 33, text),
+                                  ("P3", 11, text)):
+            paths.append(folder / f"{kind}_{maxval}.pnm")
+            paths[-1].write_bytes(f"{kind}\n# a comment\n{width} 7\n{maxval}\n".encode() + data)
+    paths.append(folder / "P4.pnm")
+    paths[-1].write_bytes(b"P4 11 7\n" + random.bytes(14))
+    return paths
+
+
+def test_pnm_is_scaled_by_its_maxval(tmp_path):
+    paths = pnm_files(tmp_path)
+    for path, ours in zip(paths, run_tool(["decode"], paths)):
+        image = Image.open(path)
+        if image.mode == "I":  # which convert("RGB") would clip
+            image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        assert_equal(ours, image.convert("RGB"), path.name)
+
+
+def test_truncated_pnm_where_pil_says_so(tmp_path):
+    paths = []
+    for whole in pnm_files(tmp_path):
+        for missing in (1, 2, 40):
+            paths.append(tmp_path / f"{missing}_{whole.name}")
+            paths[-1].write_bytes(whole.read_bytes()[:-missing])
+    for path, ours in zip(paths, run_tool(["decode"], paths)):
+        assert isinstance(ours, str) != pil_loads(path), path.name
 
 
 def pil_loads(path):

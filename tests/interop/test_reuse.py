@@ -1,5 +1,6 @@
 """`extractor run --reuse OLD.h5`: what is copied and what is computed give a fresh run's bytes."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -56,6 +57,31 @@ def test_equals_a_fresh_run(tiny, pictures, tmp_path):
     assert copied(again) == 56
     assert (tmp_path / "again.h5").read_bytes() == (tmp_path / "fresh.h5").read_bytes()
     run(tiny, new, tmp_path / "again.h5", "--reuse", tmp_path / "old.h5")
+
+
+def of_another_device(source, destination):
+    """A copy, repacked, that says that it was computed on a GPU."""
+    with h5py.File(source) as old, h5py.File(destination, "w") as new:
+        for key, value in old.attrs.items():
+            new.attrs[key] = value
+        config = json.loads(old.attrs["config"])
+        assert config["run"]["device"] == "cpu"
+        config["run"]["device"] = "cuda:0"
+        new.attrs["config"] = json.dumps(config)
+        for name in old:
+            if name != "features":
+                old.copy(name, new)
+        new.create_dataset("features", data=old["features"][...], compression="gzip")
+
+
+def test_another_kind_of_device_is_a_warning(tiny, pictures, tmp_path):
+    images = pictures("old.txt", range(16))
+    run(tiny, images, tmp_path / "old.h5", "--device", "cpu")
+    of_another_device(tmp_path / "old.h5", tmp_path / "other.h5")
+    for cache, warned in (("old.h5", 0), ("other.h5", 1)):
+        result = run(tiny, images, tmp_path / f"from_{cache}", "--device", "cpu", "--reuse", tmp_path / cache)
+        assert copied(result) == 16
+        assert result.stderr.count(f'device: "cuda" in "{tmp_path / cache}", "cpu" now') == warned
 
 
 def test_changed_and_renamed_images(tiny, pictures, tmp_path):

@@ -3,6 +3,7 @@ the extraction stops, or waits for nothing and tries again; none of them ends as
 
 import csv
 import errno
+import json
 import os
 import signal
 import subprocess
@@ -44,6 +45,44 @@ def test_a_folder_that_vanishes_stops_the_extraction_which_goes_on_later(tiny, u
     assert 4 <= rows_stored(tmp_path / "a.h5.partial") < 120
     subprocess.run(extract_command(tiny, images, cache), check=True, capture_output=True)
     assert cache.read_bytes() == whole
+
+
+def refused(tiny, images, cache, folder):
+    """The command is repeated while `folder` is away."""
+    result = subprocess.run(extract_command(tiny, images, cache), capture_output=True, text=True, check=False)
+    assert result.returncode == 1, result.stderr
+    assert f'the folder "{folder}" is gone or empty' in result.stderr, result.stderr
+    assert "run the same command again" in result.stderr
+    assert not cache.exists() and not cache.with_name("a.bad.csv").exists()
+
+
+def test_a_command_that_is_repeated_while_the_folder_is_away(tiny, tmp_path, faults):
+    """Its images are not bad: that goes for folders which were missing from the start."""
+    images, away = draw_images(tmp_path, "one", 60, 3), tmp_path / "two"
+    two = draw_images(tmp_path, "two", 20, 4).read_text().split("\n", 1)[1]
+    images.write_text(images.read_text() + two + "nowhere/a.png,1,red\n")
+    whole = tmp_path / "whole.h5"
+    assert subprocess.run(extract_command(tiny, images, whole), check=False, capture_output=True).returncode == 3
+    cache = tmp_path / "a.h5"
+    process = start_and_stop(extract_command(tiny, images, cache), cache, faults)
+    away.rename(tmp_path / "away")
+    process.send_signal(signal.SIGCONT)
+    _, messages = process.communicate(timeout=300)
+    assert process.returncode == 1 and f'the folder "{away}" is gone' in messages, messages
+    stored = rows_stored(tmp_path / "a.h5.partial")
+    refused(tiny, images, cache, away)
+    away.mkdir()  # the place of an unmounted disk
+    refused(tiny, images, cache, away)
+    assert rows_stored(tmp_path / "a.h5.partial") == stored
+    away.rmdir()
+    (tmp_path / "away").rename(away)
+    again = subprocess.run(extract_command(tiny, images, cache), check=False, capture_output=True, text=True)
+    assert again.returncode == 3, again.stderr
+    assert cache.read_bytes() == whole.read_bytes()
+    with open(tmp_path / "a.bad.csv", newline="", encoding="utf-8") as table:
+        assert list(csv.reader(table))[1:] == [["nowhere/a.png", "no such file"]]
+    with h5py.File(cache) as store:
+        assert json.loads(store.attrs["config"])["run"]["absent_folders"] == ["nowhere"]
 
 
 def test_images_missing_in_a_folder_that_never_was_are_bad(tiny, tmp_path):

@@ -31,7 +31,7 @@ StateDict without_chunks(const StateDict& tensors) {
   StateDict result;
   for (const auto& [name, entry] : tensors) {
     const size_t index = index_in_chunk(name);
-    result[index != std::string::npos ? "blocks." + name.substr(index) : name] = entry;
+    insert_new(result, index != std::string::npos ? "blocks." + name.substr(index) : name, entry);
   }
   return result;
 }

@@ -27,7 +27,7 @@ StateDict unstacked(const StateDict& tensors) {
   int64_t layers = -1;
   for (const auto& [name, entry] : tensors) {
     if (!name.starts_with(stacked)) {
-      result[name] = entry;
+      insert_new(result, name, entry);
       continue;
     }
     if (entry.dim() == 0 || entry.shape[0] < 1 || entry.shape[0] > 999 ||
@@ -42,8 +42,8 @@ StateDict unstacked(const StateDict& tensors) {
       row.origin = concat(entry.origin, "[", i, "]");
       row.read = [read_row = entry.read_row, i] { return read_row(i); };
       row.read_row = nullptr;
-      result[concat("Transformer/encoderblock_", i, "/", name.substr(stacked.size()))] =
-          std::move(row);
+      insert_new(result, concat("Transformer/encoderblock_", i, "/", name.substr(stacked.size())),
+                 row);
     }
   }
   return result;

@@ -63,6 +63,7 @@ TEST(Parse, OnOff) {
 
 TEST(Nearest, FindsTypos) {
   EXPECT_EQ(nearest("learning-rte", {"rank", "learning-rate"}), "learning-rate");
+  EXPECT_EQ(nearest("rnak", {"rank", "rate"}), "rank");
   EXPECT_EQ(nearest("zzz", {"rank", "learning-rate"}), "");
 }
 

@@ -32,7 +32,8 @@ TEST(Damage, OfARowNamesFileRowAndChecksums) {
       << error;
   EXPECT_NE(error.find("expected, 0x"), std::string::npos) << error;
   int64_t rows = 0;
-  const auto lines = reader.verify([&](int64_t checked) { rows = checked; });
+  const auto lines =
+      verify_feature_store(folder / "a.h5", [&](int64_t checked) { rows = checked; });
   ASSERT_EQ(lines.size(), 1u);
   EXPECT_NE(lines[0].find("row 5 ("), std::string::npos) << lines[0];
   EXPECT_EQ(rows, 9);

@@ -88,7 +88,7 @@ TEST(Faults, AStoreThatMayNotGrowFailsBeforeTheFirstRow) {
   EXPECT_FALSE(fs::exists(folder / "a.h5.partial.tmp"));
   EXPECT_FALSE(fs::exists(folder / "a.h5.partial"));
   testing::write_example_store(folder / "a.h5", manifest);
-  EXPECT_TRUE(FeatureStoreReader(folder / "a.h5").verify(nullptr).empty());
+  EXPECT_TRUE(verify_feature_store(folder / "a.h5", nullptr).empty());
 }
 
 TEST(Faults, AFooterThatCannotBeWrittenCanBeWrittenLater) {
@@ -119,8 +119,7 @@ TEST(Faults, AReadOnlyFolderIsReadAndNotWritten) {
   std::string error;
   as_nobody([&] {
     error = error_of([&] { FeatureStoreWriter(folder / "b.h5", manifest); });
-    const FeatureStoreReader reader(folder / "a.h5");
-    EXPECT_TRUE(reader.verify(nullptr).empty());
+    EXPECT_TRUE(verify_feature_store(folder / "a.h5", nullptr).empty());
   });
   ::chmod((folder / ".").c_str(), 0755);
   EXPECT_NE(error.find("b.h5.lock\""), std::string::npos) << error;
@@ -197,7 +196,7 @@ TEST(Faults, AnOpenStoreIsReadOnAfterItsFolderVanished) {
   testing::write_example_store(folder / "gone/a.h5", manifest);
   const FeatureStoreReader reader(folder / "gone/a.h5");
   fs::remove_all(folder / "gone");
-  EXPECT_TRUE(reader.verify(nullptr).empty());
+  for (const int64_t row : reader.stored_rows()) EXPECT_NO_THROW(reader.read_row(row));
 }
 
 // Shards are read while others are being written, in one folder, and a file while it is replaced.

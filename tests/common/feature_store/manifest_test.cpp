@@ -25,14 +25,16 @@ TEST(Manifest, HashesTheFeaturesPartOfTheConfigurationOnly) {
 TEST(Manifest, NamesTheFirstLeafThatDiffers) {
   const nlohmann::json stored = {{"preprocessing", {{"resize", {224, 224}}, {"crop", "none"}}}};
   nlohmann::json now = stored;
-  EXPECT_EQ(first_difference(stored, now), "");
+  const auto difference = [](const nlohmann::json& a, const nlohmann::json& b) {
+    return first_difference(a, b, "in the store", "now");
+  };
+  EXPECT_EQ(difference(stored, now), "");
   now["preprocessing"]["resize"] = {256, 256};
-  EXPECT_EQ(first_difference(stored, now),
-            "preprocessing.resize: [224,224] in the store, [256,256] now");
+  EXPECT_EQ(difference(stored, now), "preprocessing.resize: [224,224] in the store, [256,256] now");
   now = stored;
   now["views"] = 2;
-  EXPECT_EQ(first_difference(stored, now), "views: absent in the store, 2 now");
-  EXPECT_EQ(first_difference(now, stored), "views: 2 in the store, absent now");
+  EXPECT_EQ(difference(stored, now), "views: absent in the store, 2 now");
+  EXPECT_EQ(difference(now, stored), "views: 2 in the store, absent now");
 }
 
 TEST(Manifest, NamesBothSidesAsAskedFor) {
@@ -71,6 +73,20 @@ TEST(Manifest, NamesWhatKeepsFeaturesFromStandingInForOthers) {
   for (const auto& [what, change] : changes) {
     EXPECT_TRUE(difference(change).starts_with(what + ": ")) << what << ": " << difference(change);
   }
+}
+
+TEST(Manifest, NamesAnotherKindOfDevice) {
+  Manifest stored = example_manifest(5), now = example_manifest(5);
+  const auto difference = [&](const char* a, const char* b) {
+    stored.config["run"]["device"] = a;
+    now.config["run"]["device"] = b;
+    return device_difference(stored, now, "in the store", "now");
+  };
+  EXPECT_EQ(difference("cuda:0", "cpu"), "device: \"cuda\" in the store, \"cpu\" now");
+  EXPECT_EQ(difference("cuda:0", "cuda:1"), "");
+  EXPECT_EQ(difference("cpu", "cpu"), "");
+  now.config["run"].erase("device");
+  EXPECT_EQ(device_difference(stored, now, "in the store", "now"), "");
 }
 
 TEST(Manifest, NamesDifferencesOutsideTheConfiguration) {

@@ -27,7 +27,7 @@ TEST(Reader, ReturnsTheManifestThatWasWritten) {
   EXPECT_EQ(reader.image_digest(8), testing::example_digest(8));
   EXPECT_EQ(reader.shard_files(), std::vector<std::string>{folder / "a.h5"});
   EXPECT_TRUE(reader.warnings().empty());
-  EXPECT_TRUE(reader.verify(nullptr).empty());
+  EXPECT_TRUE(verify_feature_store(folder / "a.h5", nullptr).empty());
 }
 
 TEST(Reader, ReadsRowsInTheOrderAskedFor) {
@@ -137,7 +137,7 @@ TEST_P(Repacked, IsReadThroughHdf5WithOneWarning) {
     reader.read_rows({&row, 1}, data.data());
     EXPECT_EQ(data, testing::example_row(manifest, row));
   }
-  EXPECT_TRUE(reader.verify(nullptr).empty());
+  EXPECT_TRUE(verify_feature_store(folder / "b.h5", nullptr).empty());
 }
 
 INSTANTIATE_TEST_SUITE_P(Ways, Repacked,

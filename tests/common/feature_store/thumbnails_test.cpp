@@ -50,7 +50,7 @@ TEST(Thumbnails, ComeBackAndAreBlackForBadImages) {
         row == 3 ? std::vector<uint8_t>(48) : testing::example_thumbnail(manifest, row);
     EXPECT_TRUE(std::equal(expected.begin(), expected.end(), bytes)) << row;
   }
-  EXPECT_TRUE(reader.verify({}).empty());
+  EXPECT_TRUE(verify_feature_store(folder / "a.h5", nullptr).empty());
 }
 
 TEST(Thumbnails, ResumedEqualsUninterrupted) {
@@ -88,8 +88,9 @@ TEST(Thumbnails, DamageIsNamedAndCostsThePictureOnly) {
   EXPECT_NO_THROW(reader.read_row(6));
   const std::string message = error_of([&] { reader.thumbnail(6); });
   EXPECT_NE(message.find("the thumbnail of row 6"), std::string::npos) << message;
-  ASSERT_EQ(reader.verify({}).size(), 1U);
-  EXPECT_NE(reader.verify({})[0].find("the thumbnail of row 6"), std::string::npos);
+  const auto lines = verify_feature_store(path, nullptr);
+  ASSERT_EQ(lines.size(), 1U);
+  EXPECT_NE(lines[0].find("the thumbnail of row 6"), std::string::npos);
 }
 
 TEST(Thumbnails, AreThereForAllRowsOrForNone) {

@@ -47,6 +47,12 @@ class SafetensorsTest : public testing::Test {
   std::filesystem::path folder_;
 };
 
+TEST_F(SafetensorsTest, AFailedRenameLeavesNoTemporaryFile) {
+  std::filesystem::create_directories(path("a.safetensors/full"));
+  EXPECT_THROW(write_safetensors(path("a.safetensors"), {{"x", at::ones({2})}}), Error);
+  EXPECT_FALSE(std::filesystem::exists(path("a.safetensors.tmp")));
+}
+
 // The bytes that the safetensors package 0.8 writes for the same tensors and metadata. The checksum
 // is that of the bit-by-bit definition (RFC 3720) in Python, over the file with zeros in its place.
 TEST_F(SafetensorsTest, WritesTheBytesOfThePackage) {

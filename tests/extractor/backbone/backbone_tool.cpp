@@ -1,11 +1,14 @@
 // backbone_tool WEIGHTS INPUT.safetensors OUTPUT.safetensors [name=value ..]: runs "images" of
 // INPUT through a checkpoint and writes "maps" of every layer, "norm_weight" and "norm_bias" for
 // tests/interop/test_backbone.py. Names are those of the extractor's options; the report goes to
-// standard output.
+// standard output. Without arguments every line of standard input is a JSON list of them, answered
+// by a line {"status": .., "stdout": .., "stderr": ..}: hundreds of tests start the program once.
 
 #include <chrono>
 #include <iostream>
 #include <numeric>
+#include <ostream>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -27,11 +30,11 @@ struct ToolOptions {
   int repeat = 0;  // timed forward passes after the first
 };
 
-ToolOptions parse(int argc, char** argv) {
+ToolOptions parse(const std::vector<std::string>& arguments) {
   ToolOptions options;
-  options.backbone.weights = argv[1];
-  for (int i = 4; i < argc; ++i) {
-    const std::string argument = argv[i];
+  options.backbone.weights = arguments.at(0);
+  for (size_t i = 3; i < arguments.size(); ++i) {
+    const std::string& argument = arguments[i];
     const std::string name = argument.substr(0, argument.find('='));
     const std::string value = argument.substr(name.size() + 1);
     if (name == "heads") options.backbone.heads = std::stoll(value);
@@ -46,9 +49,9 @@ ToolOptions parse(int argc, char** argv) {
   return options;
 }
 
-void run(int argc, char** argv) {
-  ToolOptions options = parse(argc, argv);
-  const at::Tensor images = SafetensorsFile(argv[2]).tensor("images");
+void run(const std::vector<std::string>& arguments, std::ostream& out) {
+  ToolOptions options = parse(arguments);
+  const at::Tensor images = SafetensorsFile(arguments.at(1)).tensor("images");
   options.backbone.image_height = images.size(2);
   options.backbone.image_width = images.size(3);
   const Backbone backbone =
@@ -65,22 +68,43 @@ void run(int argc, char** argv) {
   }
   const BackboneInfo info = backbone.info(layers);
   write_safetensors(
-      argv[3], {{"maps", maps}, {"norm_weight", info.norm_weight}, {"norm_bias", info.norm_bias}});
-  std::cout << backbone.report.to_json().dump(1) << "\n";
+      arguments.at(2),
+      {{"maps", maps}, {"norm_weight", info.norm_weight}, {"norm_bias", info.norm_bias}});
+  out << backbone.report.to_json().dump(1) << "\n";
+}
+
+// The exit status.
+int try_run(const std::vector<std::string>& arguments, std::ostream& out, std::ostream& err) {
+  try {
+    run(arguments, out);
+    return 0;
+  } catch (const std::exception& error) {
+    err << "backbone_tool: error: " << error.what() << "\n";
+    return 1;
+  }
+}
+
+void answer_lines() {
+  for (std::string line; std::getline(std::cin, line);) {
+    std::ostringstream out, err;
+    const int status = try_run(nlohmann::json::parse(line), out, err);
+    const nlohmann::json answer = {
+        {"status", status}, {"stdout", out.str()}, {"stderr", err.str()}};
+    std::cout << answer.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace) << std::endl;
+  }
 }
 
 }  // namespace
 }  // namespace last
 
 int main(int argc, char** argv) {
+  if (argc == 1) {
+    last::answer_lines();
+    return 0;
+  }
   if (argc < 4) {
-    std::cerr << "usage: backbone_tool WEIGHTS INPUT OUTPUT [name=value ..]\n";
+    std::cerr << "usage: backbone_tool [WEIGHTS INPUT OUTPUT [name=value ..]]\n";
     return 2;
   }
-  try {
-    last::run(argc, argv);
-  } catch (const std::exception& error) {
-    std::cerr << "backbone_tool: error: " << error.what() << "\n";
-    return 1;
-  }
+  return last::try_run({argv + 1, argv + argc}, std::cout, std::cerr);
 }

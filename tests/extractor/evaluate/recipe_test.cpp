@@ -84,6 +84,24 @@ TEST(Recipe, LayersAndPrecisionMayDiffer) {
   EXPECT_EQ(difference(other), "");
 }
 
+TEST(Recipe, NoticesOtherPrecisions) {
+  auto half = features(), brain = features();
+  half["precision"] = "fp16";
+  brain["precision"] = "bf16";
+  const std::vector<NamedBundle> networks = {network_of("a", features()), network_of("b", half),
+                                             network_of("c", half), network_of("d", brain)};
+  const auto notices = precision_notices(networks, c10::ScalarType::Float);
+  ASSERT_EQ(notices.size(), 2U);
+  const auto starts = [&](const std::string& text) {
+    return std::ranges::count_if(notices, [&](const auto& line) { return line.starts_with(text); });
+  };
+  EXPECT_EQ(starts("the features of \"folder/b.safetensors\" and 1 more were computed in fp16, "
+                   "these are in fp32"),
+            1);
+  EXPECT_EQ(starts("the features of \"folder/d.safetensors\" were computed in bf16"), 1);
+  EXPECT_TRUE(precision_notices({networks[0]}, c10::ScalarType::Float).empty());
+}
+
 TEST(Recipe, NamesWhatAFileDoesNotTell) {
   for (const char* field : {"weights_sha256", "model", "preprocessing", "store", "precision"}) {
     auto incomplete = features();

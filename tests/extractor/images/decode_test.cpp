@@ -86,6 +86,59 @@ TEST(Decode, ReasonsNameTheTrouble) {
   EXPECT_THROW(read_image_file(kFolder), BadImage);
 }
 
+std::vector<uint8_t> bytes_of(const std::string& text) { return {text.begin(), text.end()}; }
+
+// The bytes of the one row of a picture.
+std::vector<int> row_of(const std::string& file) {
+  const cv::Mat image = decode_image(bytes_of(file));
+  return {image.datastart, image.dataend};
+}
+
+std::string big_endian(const std::vector<int>& values) {
+  std::string text;
+  for (const int value : values) {
+    text += {static_cast<char>(value >> 8), static_cast<char>(value & 255)};
+  }
+  return text;
+}
+
+// The numbers of PIL, and of gray above 8 bits those of its mode I >> 8.
+TEST(Decode, PnmIsScaledByItsMaxval) {
+  const std::vector<int> colors = {0, 119, 255};
+  const std::vector<int> grays = {0, 0, 0, 119, 119, 119, 255, 255, 255};
+  const std::vector<int> deep_grays = {0, 0, 0, 127, 127, 127, 255, 255, 255};
+  EXPECT_EQ(row_of(std::string("P5 3 1 15\n\0\7\x1f", 13)), grays);
+  EXPECT_EQ(row_of("P2 3 1 15\n0 7 15"), grays);
+  EXPECT_EQ(row_of(std::string("P6 1 1\n15\n\0\7\xf", 13)), colors);
+  EXPECT_EQ(row_of("P3 # a comment\n1 1 15 0 #0\n7 15\n"), colors);
+  EXPECT_EQ(row_of("P5 3 1 1023\n" + big_endian({0, 511, 1023})), deep_grays);
+  EXPECT_EQ(row_of("P2 3 1 1023\n0 511 1023"), deep_grays);
+  EXPECT_EQ(row_of("P6 1 1 1023\n" + big_endian({0, 479, 1023})), colors);
+  EXPECT_EQ(row_of("P6 1 1 65535\n" + big_endian({0, 1000, 65535})), (std::vector{0, 4, 255}));
+  EXPECT_EQ(row_of("P5 1 1 65535\n" + big_endian({1000})), (std::vector{3, 3, 3}));
+  EXPECT_EQ(row_of("P4 2 1\n\x40"), (std::vector{255, 255, 255, 0, 0, 0}));
+  EXPECT_EQ(row_of("P1 2 1\n01"), (std::vector{255, 255, 255, 0, 0, 0}));
+}
+
+TEST(Decode, BrokenPnmIsBad) {
+  for (const char* header : {"P5 3 2 255\n", "P6 1 2 15\n", "P4 24 2\n"}) {
+    EXPECT_EQ(reason_of(bytes_of(header + std::string(6, 'a'))), "no error") << header;
+    EXPECT_EQ(reason_of(bytes_of(header + std::string(5, 'a'))), "the file is truncated") << header;
+  }
+  EXPECT_EQ(reason_of(bytes_of("P5 3 1 256\n" + std::string(5, '\0'))), "the file is truncated");
+  EXPECT_EQ(reason_of(bytes_of("P6 1 1 256\n" + std::string(5, '\0'))), "the file is truncated");
+  EXPECT_EQ(reason_of(bytes_of("P2 2 1 255\n10  ")), "the file is truncated");
+  EXPECT_EQ(reason_of(bytes_of("P5 1 1 0\na")), "broken PNM: maxval 0, 1..65535 expected");
+  EXPECT_EQ(reason_of(bytes_of("P2 1 1 65536\n1")), "broken PNM: maxval 65536, 1..65535 expected");
+  EXPECT_EQ(reason_of(bytes_of("P2 1 1 15\n16")), "broken PNM: a sample of 16, its maxval is 15");
+  EXPECT_EQ(reason_of(bytes_of("P2 1 1 15\n-1")), "broken PNM: a sample is no number");
+  EXPECT_EQ(reason_of(bytes_of("P5 1 1 255aa")), "broken PNM: no white space behind its header");
+  EXPECT_EQ(reason_of(bytes_of("P6 99999999999999999999 1 255\na"), UINT64_MAX),
+            "a PNM of 4294967296x1 pixels");
+  EXPECT_EQ(reason_of(bytes_of("P6 2000000000 2000000000 255\na"), UINT64_MAX),
+            "the file is truncated");
+}
+
 // Ends the process: 0 where decoding ends in bad_alloc while there are only `megabytes` more than
 // the process has.
 [[noreturn]] void decode_with_memory(const std::vector<uint8_t>& bytes, rlim_t megabytes) {

@@ -4,6 +4,7 @@
 //
 //   preprocess_tool decode
 //   preprocess_tool pixels RESIZE CROP INTERPOLATION
+//   preprocess_tool each    a line is RESIZE CROP INTERPOLATION PATH, parted by spaces
 //   preprocess_tool floats RESIZE CROP INTERPOLATION      float32 CHW, mean and std of ImageNet
 //   preprocess_tool view   RESIZE INTERPOLATION AUGMENT SEED VIEW
 //   preprocess_tool time   RESIZE CROP INTERPOLATION      prints images per second
@@ -11,7 +12,9 @@
 #include <chrono>
 #include <cstdint>
 #include <iostream>
+#include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "extractor/images/bad_image.h"
@@ -43,6 +46,14 @@ void write_floats(const cv::Mat& image, const last::Preprocessing& preprocessing
                   static_cast<std::streamsize>(values.size() * sizeof(float)));
 }
 
+void set_size(const std::string& resize, const std::string& crop, const std::string& interpolation,
+              last::Preprocessing* preprocessing) {
+  last::parse_resize(resize, preprocessing);
+  last::parse_crop(crop, preprocessing);
+  preprocessing->interpolation = last::parse_interpolation(interpolation);
+  preprocessing->validate();
+}
+
 void run(const std::vector<std::string>& arguments) {
   const std::string& mode = arguments.at(0);
   last::Preprocessing preprocessing;
@@ -55,20 +66,24 @@ void run(const std::vector<std::string>& arguments) {
     views.augmentation = last::parse_augmentation(arguments.at(3));
     views.seed = std::stoull(arguments.at(4));
     views.count = std::stoi(arguments.at(5)) + 1;
-  } else if (mode != "decode") {
-    last::parse_resize(arguments.at(1), &preprocessing);
-    last::parse_crop(arguments.at(2), &preprocessing);
-    preprocessing.interpolation = last::parse_interpolation(arguments.at(3));
-    preprocessing.validate();
+  } else if (mode != "decode" && mode != "each") {
+    set_size(arguments.at(1), arguments.at(2), arguments.at(3), &preprocessing);
   }
   const auto start = std::chrono::steady_clock::now();
   int64_t count = 0;
   for (std::string path; std::getline(std::cin, path); ++count) {
+    if (mode == "each") {
+      std::istringstream words(std::exchange(path, {}));
+      std::string resize, crop, interpolation;
+      words >> resize >> crop >> interpolation >> std::ws;
+      std::getline(words, path);
+      set_size(resize, crop, interpolation, &preprocessing);
+    }
     try {
       const cv::Mat image = last::decode_image(last::read_image_file(path));
       if (mode == "decode") {
         write_pixels(image);
-      } else if (mode == "pixels") {
+      } else if (mode == "pixels" || mode == "each") {
         write_pixels(last::resize_and_crop(image, preprocessing));
       } else if (mode == "view") {
         write_pixels(last::make_view(image, preprocessing, views, path, views.count - 1));
