@@ -25,7 +25,7 @@ add_library(last_sanitize INTERFACE)
 if(LAST_SANITIZE)
   list(JOIN LAST_SANITIZE "," last_sanitize_list)
   target_compile_options(last_sanitize INTERFACE -fsanitize=${last_sanitize_list}
-                                                 -fno-omit-frame-pointer -g)
+                                                 -fno-omit-frame-pointer)
   target_link_options(last_sanitize INTERFACE -fsanitize=${last_sanitize_list})
 endif()
 
