@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # Sourced by the scripts beside it: where the repository is, and how they talk.
 
+unset CDPATH # with it, cd prints where it went
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck disable=SC2034  # used by the scripts that source this
 readonly root

@@ -13,8 +13,8 @@ seconds_per_epoch (of one network on train800val200), total_seconds (preparation
 seeds), peak_memory_mb (of the GPU's memory, or of the process on a CPU), test_accuracy and test_std
 (percent, over seeds). Options of the trainer go into --last-options: with `--preset NAME` there, the
 preset's space and epochs take the place of this script's learning rates, weight decay and epochs,
-for `last` alone; with `--ensemble M` there is one more row, `last ensemble`. With --steps N only N training steps are timed and the times are
-extrapolated.
+for `last` alone; with `--ensemble M` there is one more row, `last ensemble`. With --steps N only N
+training steps are timed and the times are extrapolated.
 """
 
 import argparse
@@ -25,7 +25,7 @@ import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-import torch
+from last_method import PROGRAMS, program_path
 
 METHODS = ("linear", "lora", "full", "last")
 COLUMNS = ("method", "learning_rate", "parameters", "preparation_seconds", "seconds_per_epoch",
@@ -35,7 +35,7 @@ COLUMNS = ("method", "learning_rate", "parameters", "preparation_seconds", "seco
 def run_method(job):
     """The rows that a method adds to the table."""
     options, method = job
-    # Imported in the method's own process, whose memory is measured: peft alone is large.
+    # Imported in the method's own process, whose memory is measured.
     if method == "last":
         from last_method import LastMethod
         return LastMethod(options).run()
@@ -90,7 +90,7 @@ def parse_arguments():
     parser.add_argument("--work", type=Path, metavar="DIR",
                         help="where the feature store of `last` lies meanwhile (default: the "
                              "system's folder for temporary files)")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--device", help="default: cuda where there is a GPU, else cpu")
     options = parser.parse_args()
     options.method = options.method.split(",")
     unknown = set(options.method) - set(METHODS)
@@ -98,6 +98,11 @@ def parse_arguments():
         parser.error(f"unknown method {sorted(unknown)}; there are {', '.join(METHODS)}")
     if options.steps and "--preset" in options.last_options:
         parser.error("--steps times this script's own recipe: no --preset in --last-options")
+    for program in PROGRAMS if "last" in options.method else ():
+        program_path(program)  # ends here where it is missing
+    if options.device is None:
+        import torch  # takes seconds
+        options.device = "cuda" if torch.cuda.is_available() else "cpu"
     return options
 
 

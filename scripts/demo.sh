@@ -53,7 +53,7 @@ train_one_kind() {
 # with the same few epochs and small learning rates they would look worse than they are.
 train() {
   say "Training side networks on the stored features"
-  train_one_kind last --rank 8 --gap 1 --heads 2 --learning-rate 1e-3,3e-3,1e-2 \
+  train_one_kind last --rank 8 --gap 1 --heads 2 --learning-rate 1e-3,3e-3 \
     --weight-decay 0.05 --epochs 20 --warmup-epochs 2
   say "Training linear probes on the same final tokens"
   train_one_kind linear --learning-rate 1e-3,1e-2,1e-1,1 --weight-decay 0,0.05 \

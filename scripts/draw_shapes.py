@@ -15,7 +15,9 @@ set is the beginning of a larger one. A set that is already there is kept.
 
 import argparse
 import csv
+import functools
 import json
+import multiprocessing
 import sys
 from pathlib import Path
 
@@ -51,14 +53,19 @@ def draw_sample(seed, split, number):
     return image, (kind, f"{'abcd'[column]}{row + 1}", COMPASS[direction], count)
 
 
+def write_image(folder, seed, split, number):
+    """The image's line of the list."""
+    path = f"images/{split}/{number:05d}.png"
+    image, labels = draw_sample(seed, split, number)
+    image.save(folder / path)
+    return (path, *labels)
+
+
 def write_split(folder, seed, split, size):
-    images = folder / "images" / split
-    images.mkdir(parents=True, exist_ok=True)
-    rows = []
-    for number in range(size):
-        image, labels = draw_sample(seed, split, number)
-        image.save(images / f"{number:05d}.png")
-        rows.append((f"images/{split}/{number:05d}.png", *labels))
+    (folder / "images" / split).mkdir(parents=True, exist_ok=True)
+    write = functools.partial(write_image, folder, seed, split)
+    with multiprocessing.Pool() as processes:
+        rows = processes.map(write, range(size))
     with open(folder / f"{split}.csv", "w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("path", *COLUMNS))

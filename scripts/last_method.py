@@ -10,9 +10,15 @@ import tempfile
 import time
 from pathlib import Path
 
-import timm
-
 ROOT = Path(__file__).resolve().parents[1]
+PROGRAMS = ("extractor", "trainer")
+
+
+def program_path(name):
+    path = Path(os.environ.get("LAST_BIN", ROOT / "build" / "bin")) / name
+    if not path.exists():
+        raise SystemExit(f"{path} is not built; please run scripts/build.sh")
+    return path
 
 
 def settings_in(networks):
@@ -50,18 +56,16 @@ class LastMethod:
     """
 
     def __init__(self, options):
+        import timm
         self.options = options
         # timm knows by the model's name what the weights alone may leave open.
         self.heads = timm.create_model(options.model).blocks[0].attn.num_heads
-        self.binaries = Path(os.environ.get("LAST_BIN", ROOT / "build" / "bin"))
 
     def call(self, program, command, *arguments):
         """Seconds that a program ran; its own messages go to stderr only if it fails."""
-        tool = self.binaries / program
-        if not tool.exists():
-            raise SystemExit(f"{tool} is not built; please run scripts/build.sh")
+        path = str(program_path(program))
         start = time.monotonic()
-        result = subprocess.run([str(tool), command, *map(str, arguments), "--quiet"],
+        result = subprocess.run([path, command, *map(str, arguments), "--quiet"],
                                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
                                 check=False)
         if result.returncode != 0:

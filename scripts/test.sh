@@ -9,8 +9,9 @@
 #   --sanitize  unit tests with address and undefined-behaviour sanitizers, in build-sanitize
 #   --tsan      tests of queues, readers and writers with the thread sanitizer, in build-tsan
 #   --fuzz      every reader of files from outside, with libFuzzer and the same sanitizers, in
-#               build-fuzz: FUZZ_SECONDS each (20), from tests/fuzz/corpus. The same inputs each
-#               time, so that what fails is the change; FUZZ_SEED=2 tries others, FUZZ_SEED=0 draws
+#               build-fuzz: FUZZ_SECONDS each (20), from tests/fuzz/corpus. The same sequence of
+#               inputs each time, as far as the time reaches, so that what fails is the change;
+#               FUZZ_SEED=2 tries others, FUZZ_SEED=0 draws
 #   --tidy      clang-tidy on the programs' sources, in build-tidy: about half an hour on two cores
 #   default     --unit --interop
 #
@@ -43,15 +44,17 @@ check_scripts() {
   shellcheck -x "$root"/scripts/*.sh "$root/.ci/run"
 }
 
-# The tracked files of these patterns that exist, into `files`; none outside of a git checkout.
+# The tracked files of these patterns that exist, into `files`; fails where git lists none.
 find_files() {
-  local file
+  local file listed
   files=()
+  listed=$(git -C "$root" ls-files "$@") || return
   while IFS= read -r file; do
     if [[ -f $root/$file ]]; then # not deleted
       files+=("$file")
     fi
-  done < <(git -C "$root" ls-files "$@" 2>/dev/null)
+  done <<<"$listed"
+  [[ ${#files[@]} != 0 ]]
 }
 
 # The path of a tool of LLVM 14. One version decides: others lay out some lines differently, and
@@ -62,15 +65,20 @@ llvm_tool() {
     echo "$tool"
 }
 
+# What a check lacks is an error in continuous integration; elsewhere it is said.
+lacking() {
+  [[ -z ${CI:-} ]] || die "$*"
+  say "$*"
+}
+
 check_format() {
   local formatter
   if ! formatter=$(llvm_tool clang-format); then
-    say "Formatting is not checked: that takes clang-format 14"
+    lacking "Formatting is not checked: that takes clang-format 14"
     return
   fi
-  find_files '*.h' '*.cpp'
-  if [[ ${#files[@]} == 0 ]]; then
-    say "Formatting is not checked: this is not a git checkout"
+  if ! find_files '*.h' '*.cpp'; then
+    lacking "Formatting is not checked: that takes a git checkout"
     return
   fi
   say "Checking the formatting"
@@ -78,7 +86,7 @@ check_format() {
 }
 
 run_ctest() {
-  (cd "$root" && ctest --test-dir "$1" --output-on-failure)
+  (cd "$root" && ctest --test-dir "$1" --output-on-failure -j "$(nproc)")
 }
 
 run_unit() {
@@ -127,8 +135,8 @@ fuzz_target() {
   rm -rf "$work"
   mkdir -p "$work" "$root/build-fuzz/found"
   if ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
-    "${run[@]}" "$root/build-fuzz/bin/fuzz_$target" "-max_total_time=${FUZZ_SECONDS:-20}" -max_len=8192 \
-    "-seed=${FUZZ_SEED:-1}" "-seed_inputs=$(IFS=, && echo "${seeds[*]}")" \
+    "${run[@]}" "$root/build-fuzz/bin/fuzz_$target" "-max_total_time=${FUZZ_SECONDS:-20}" \
+    -max_len=8192 "-seed=${FUZZ_SEED:-1}" "-seed_inputs=$(IFS=, && echo "${seeds[*]}")" \
     -timeout=25 -rss_limit_mb=2048 -print_final_stats=1 \
     "-artifact_prefix=$root/build-fuzz/found/$target-" "$work" >"$log" 2>&1; then
     say "fuzz_$target: $(sed -n 's/^stat::number_of_executed_units: *//p' "$log") inputs"
@@ -146,15 +154,15 @@ run_fuzz() {
   say "Fuzzing ${#targets[@]} targets for ${FUZZ_SECONDS:-20} s each"
   export -f fuzz_target say die
   export root
-  basename -a "${targets[@]}" | xargs -P "$(nproc)" -I '{}' bash -euo pipefail -c 'fuzz_target {}'
+  basename -a "${targets[@]}" | xargs -P "$(nproc)" -I '{}' \
+    bash -euo pipefail -c 'fuzz_target {}' "$0"
 }
 
 # Nothing is built: clang-tidy reads sources and headers itself, without precompiled ones.
 run_tidy() {
   local build=$root/build-tidy tidy
   tidy=$(llvm_tool clang-tidy) || die "--tidy takes clang-tidy 14"
-  find_files 'common/*.cpp' 'extractor/*.cpp' 'trainer/*.cpp'
-  [[ ${#files[@]} != 0 ]] || die "--tidy takes a git checkout"
+  find_files 'common/*.cpp' 'extractor/*.cpp' 'trainer/*.cpp' || die "--tidy takes a git checkout"
   CC=clang CXX=clang++ cmake --log-level=WARNING -G Ninja -S "$root" -B "$build" \
     -DCMAKE_BUILD_TYPE=Release -DLAST_BUILD_TESTS=OFF -DLAST_BUILD_BENCHMARKS=OFF \
     -DLAST_PRECOMPILE=OFF
@@ -165,13 +173,23 @@ run_tidy() {
     die "clang-tidy is not content; what else it said is in $build/stderr.txt"
 }
 
+# The programs under test use all cores themselves: more workers than a few only take memory. Tests
+# of a file stay together, since they share what the first of them made. Files start in this order:
+# the demonstration, which takes longest, at once.
 run_interop() {
+  local workers
+  workers=$(nproc)
   if ! wants unit; then
     "$root/scripts/build.sh" --tests -DLAST_WERROR=ON
   fi
   say "Comparisons with Python peers"
-  (cd "$root" && LAST_BIN="$root/build/bin" .venv/bin/python -m pytest -q tests/interop tests/scripts)
+  (cd "$root" && LAST_BIN="$root/build/bin" .venv/bin/python -m pytest -q \
+    -n "$((workers < 4 ? workers : 4))" --dist loadfile --no-loadscope-reorder \
+    tests/scripts tests/interop)
 }
+
+# Tests run side by side: threads that wait for one another's work must leave the cores to them.
+export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
 
 parse_parts "$@"
 "$root/scripts/setup.sh" --full

@@ -14,7 +14,6 @@ import time
 import timm
 import torch
 import torch.nn.functional as F
-from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file
 
 from vtab_task import Split
@@ -46,6 +45,7 @@ def for_method(model, options, method):
     if method == "linear":
         return model.head
     if method == "lora":
+        from peft import LoraConfig, get_peft_model  # large: no other method's memory has it
         config = LoraConfig(r=options.rank, lora_alpha=options.rank, target_modules=["qkv"],
                             modules_to_save=["head"])
         return get_peft_model(model, config)

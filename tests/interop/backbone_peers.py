@@ -3,6 +3,7 @@
 Every parameter is random: libraries start LayerScale at 1e-5, biases at 0 and norms at 1, where a
 swapped bias or a missing block would not show.
 """
+import functools
 import json
 import subprocess
 
@@ -37,11 +38,28 @@ def images(height, width=None, count=2, seed=1):
     return torch.randn(count, 3, height, width or height, generator=generator)
 
 
+@functools.cache
+def started_tool():
+    """One process for all tests: it would take longer to start than most of its jobs."""
+    return subprocess.Popen([str(TOOL)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def answer(*arguments):
+    """Status and texts as a process of its own would give them."""
+    process = started_tool()
+    process.stdin.write(json.dumps([str(argument) for argument in arguments]) + "\n")
+    process.stdin.flush()
+    line = process.stdout.readline()
+    if not line:
+        started_tool.cache_clear()  # it has died of this; others get a new one
+        raise AssertionError(f"{TOOL} ended with {process.wait()}: {arguments}")
+    found = json.loads(line)
+    return subprocess.CompletedProcess(arguments, found["status"], found["stdout"], found["stderr"])
+
+
 def run_tool(folder, weights, pixels, *options, fails=False):
     save_file({"images": pixels.contiguous()}, str(folder / "input.safetensors"))
-    done = subprocess.run([str(TOOL), str(weights), str(folder / "input.safetensors"),
-                           str(folder / "maps.safetensors"), *options],
-                          capture_output=True, text=True, check=False)
+    done = answer(weights, folder / "input.safetensors", folder / "maps.safetensors", *options)
     if fails:
         assert done.returncode == 1, done.stderr
         return done.stderr

@@ -17,12 +17,16 @@ def tool(name):
     return path
 
 
+def missing(message):
+    """Skips the test that lacks something; in continuous integration it fails."""
+    if os.environ.get("CI"):
+        pytest.fail(message)
+    pytest.skip(message)
+
+
 def shared(path):
-    """A file of the shared data. Tests that need it are skipped where it is missing, but not in CI."""
+    """A file of the shared data; it may be missing."""
     full = SHARED / path
     if not full.exists():
-        message = f"shared data are missing: {full}"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
+        missing(f"shared data are missing: {full}")
     return full

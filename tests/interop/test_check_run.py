@@ -2,20 +2,19 @@
 
 import shutil
 import subprocess
-import sys
 
 import pandas
 import pytest
 
-from paths import ROOT, tool
+from paths import tool
+from script_runs import run_script
 from trainer_runs import description, train
 
 GRID = ["--method", "last,linear", "--learning-rate", "3e-3,1e-2,3e-2", "--seed", "0,1", "--epochs", "4"]
 
 
 def check(run, status=0):
-    result = subprocess.run([sys.executable, str(ROOT / "scripts/check_run.py"), str(run)], capture_output=True,
-                            text=True, check=False)
+    result = run_script("check_run.py", run)
     assert result.returncode == status, result.stdout + result.stderr
     return result
 

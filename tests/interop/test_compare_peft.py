@@ -123,3 +123,4 @@ def test_what_is_missing_is_named(task):
          str(task / "vit.safetensors"), "--model", "test_vit", "--method", "last", "--steps", "1"],
         capture_output=True, text=True, check=False, env=os.environ | {"LAST_BIN": str(task)})
     assert result.returncode != 0 and f"{task}/extractor is not built" in result.stderr
+    assert result.stdout == ""

@@ -1,16 +1,11 @@
 """scripts/convert_checkpoint.py on files as people have them."""
 
 import argparse
-import contextlib
 import decimal
-import io
 import json
 import pathlib
-import runpy
 import subprocess
 import sys
-import warnings
-from unittest import mock
 
 import numpy
 import open_clip
@@ -21,24 +16,12 @@ from safetensors.torch import load_file
 from backbone_peers import assert_same_maps, block_maps, images, randomise, run_tool
 from paths import ROOT, tool
 from process_memory import peaks_of
+from script_runs import run_script
 from tiny_stores import make_tiny_vit
 
 
-SCRIPT = ROOT / "scripts" / "convert_checkpoint.py"
-
-
 def convert(source, destination, *options):
-    """Without a process of its own, which takes seconds to import torch."""
-    arguments = [str(argument) for argument in (SCRIPT, *options, source, destination)]
-    code, out, err = 0, io.StringIO(), io.StringIO()
-    with mock.patch.object(sys, "argv", arguments), contextlib.redirect_stdout(out), (
-            contextlib.redirect_stderr(err)), warnings.catch_warnings():
-        try:
-            runpy.run_path(str(SCRIPT), run_name="__main__")
-        except SystemExit as stop:
-            code = 1 if isinstance(stop.code, str) else stop.code
-            print(stop.code, file=err)
-    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+    return run_script("convert_checkpoint.py", *options, source, destination)
 
 
 # As DeiT, DINO, MAE and timm save it.
@@ -191,7 +174,7 @@ def test_files_beside_the_weights_are_pointed_at(tmp_path):
 
 def memory_of(source, destination):
     """Largest anonymous memory of a conversion, in bytes."""
-    process = subprocess.Popen([sys.executable, SCRIPT, source, destination],
+    process = subprocess.Popen([sys.executable, ROOT / "scripts/convert_checkpoint.py", source, destination],
                                stdout=subprocess.DEVNULL)
     largest = peaks_of(process)["RssAnon"]
     assert process.returncode == 0

@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from checked_file import save_checked
 from fake_run import make_run
 from paths import ROOT, shared, tool
+from script_runs import run_script
 from tiny_stores import TINY, draw_images, extract
 
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -284,16 +285,15 @@ def test_the_command_classifies_pictures(tmp_path):
         "--run", run, "--target", "colour", "--gap", "6", "--epochs", "20", "--warmup-epochs", "2",
         "--batch-size", "4", "--quiet")], check=True, capture_output=True)
     table = pandas.read_csv(run / "predictions.colour.csv")
-    result = subprocess.run(
-        [sys.executable, ROOT / "scripts" / "last_torch.py", run / "best.colour.safetensors",
-         "--timm", "vit_tiny_patch16_224", "--weights", weights,
-         *[tmp_path / path for path in table.path]], capture_output=True, text=True, check=True)
+    result = run_script("last_torch.py", run / "best.colour.safetensors", "--timm",
+                        "vit_tiny_patch16_224", "--weights", weights,
+                        *[tmp_path / path for path in table.path])
+    assert result.returncode == 0, result.stderr
     lines = [line.split(",") for line in result.stdout.splitlines()]
     assert [line[1] for line in lines] == list(table.prediction)
     for line, probability in zip(lines, table.probability):
         assert float(line[2]) == pytest.approx(probability, abs=2e-3)
-    wrong = subprocess.run(
-        [sys.executable, ROOT / "scripts" / "last_torch.py", run / "best.colour.safetensors",
-         "--timm", "vit_tiny_patch16_224", "--weights", run / "best.colour.safetensors",
-         tmp_path / table.path[0]], capture_output=True, text=True, check=False)
+    wrong = run_script("last_torch.py", run / "best.colour.safetensors", "--timm",
+                       "vit_tiny_patch16_224", "--weights", run / "best.colour.safetensors",
+                       tmp_path / table.path[0])
     assert wrong.returncode == 1 and "is not the checkpoint" in wrong.stderr

@@ -48,18 +48,24 @@ def photos():
     return [(folder / line.rsplit(" ", 1)[0], int(line.rsplit(" ", 1)[1])) for line in lines]
 
 
-@pytest.fixture
-def pictures(tmp_path, photos):
-    """A folder with 22 small photos and a list of them, safe to change."""
-    folder = tmp_path / "pictures"
+@pytest.fixture(scope="session")
+def small_photos(tmp_path_factory, photos):
+    """A folder with 22 small photos and a list of them."""
+    folder = tmp_path_factory.mktemp("small") / "pictures"
     folder.mkdir()
     lines = []
     for i, (photo, label) in enumerate(photos[:22]):
         Image.open(photo).convert("RGB").resize((60, 50)).save(folder / f"{i:02}.png")
         lines.append(f"pictures/{i:02}.png {label}\n")
-    path = tmp_path / "list.txt"
-    path.write_text("".join(lines))
-    return path
+    (folder.parent / "list.txt").write_text("".join(lines))
+    return folder.parent
+
+
+@pytest.fixture
+def pictures(tmp_path, small_photos):
+    """The list of small photos in a copy that is safe to change."""
+    shutil.copytree(small_photos, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "list.txt"
 
 
 def only_one_line(result, *parts):
@@ -283,13 +289,14 @@ def test_image_changed_between_interrupt_and_resume(tmp_path, pictures, faults):
     only_one_line(extract(pictures, tmp_path / "a.h5", *SLOW, status=1), "stale", "pictures/00.png")
 
 
-SLOW = ("--batch-size", 1, "--resize", 224)
+SLOW = ("--batch-size", 1, "--resize", 112)
 
 
 def interrupted(tmp_path, pictures, faults, sent=signal.SIGINT):
     """The exit status and messages of a run that is stopped after its first rows."""
     process = start_slowly(command("run", "--weights", shared(WEIGHTS), "--images", pictures, "--cache",
-                                   tmp_path / "a.h5", *SLOW), tmp_path / "a.h5", faults, rows=2)
+                                   tmp_path / "a.h5", *SLOW), tmp_path / "a.h5", faults, rows=2,
+                           milliseconds=12)
     process.send_signal(sent)
     _, messages = process.communicate(timeout=60)
     return process.returncode, messages

@@ -1,5 +1,6 @@
 """The C++ library's network against an independent PyTorch version, on fresh random cases."""
 
+import os
 import subprocess
 
 import pytest
@@ -18,5 +19,6 @@ def test_logits_and_gradients_equal_pytorchs(tmp_path, seed, sizes):
     network_reference.write(path, seed, sizes)
     result = subprocess.run(
         [tool("last_network_test"), "--gtest_filter=PyTorchReference.*"], check=False,
-        env={"LAST_NETWORK_REFERENCE": str(path)}, capture_output=True, text=True)
+        env={**os.environ, "LAST_NETWORK_REFERENCE": str(path)}, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
+    assert "[  PASSED  ] 1 test" in result.stdout, result.stdout  # the filter has found it

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from fake_run import make_run
-from paths import tool
+from paths import missing, tool
 
 HEADLESS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
             "--allow-file-access-from-files", "--enable-logging=stderr", "--window-size=1400,2000",
@@ -65,10 +65,10 @@ function look(page) {
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    """Shows a page: (its final HTML, what the browser said). Skips where there is no browser that runs."""
+    """Shows a page: (its final HTML, what the browser said)."""
     program = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
     if program is None:
-        pytest.skip("no chromium (scripts/setup.sh --full installs Debian's): the page's script is not executed")
+        missing("no chromium (scripts/setup.sh --full installs Debian's): the page's script is not executed")
     profile = tmp_path_factory.mktemp("profile")
 
     def show(address, check=True, more=()):
@@ -76,7 +76,7 @@ def browser(tmp_path_factory):
                               capture_output=True, timeout=300, check=check, encoding="utf-8")
 
     if "<html" not in show("about:blank", check=False).stdout:
-        pytest.skip(f"{program} does not run here: the page's script is not executed")
+        missing(f"{program} does not run here: the page's script is not executed")
     return show
 
 

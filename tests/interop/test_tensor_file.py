@@ -14,9 +14,20 @@ from paths import tool
 TOOL = tool("tensor_file_tool")
 
 
-def copy(source, target):
-    return subprocess.run([str(TOOL), str(source), str(target)], capture_output=True, text=True,
-                          check=False)
+def copy(*paths):
+    """Source, target, further pairs of them."""
+    return subprocess.run([str(TOOL), *map(str, paths)], capture_output=True, text=True, check=False)
+
+
+def all_refused(paths, folder):
+    """Every file is refused in a line that names it, and nothing is written."""
+    done = copy(*(part for path in paths for part in (path, folder / f"out.{path.name}")))
+    assert done.returncode == 1, done.stderr
+    lines = done.stderr.splitlines()
+    assert len(lines) == len(paths), done.stderr
+    for path, line in zip(paths, lines):
+        assert str(path) in line, line
+    assert not list(folder.glob("out.*"))
 
 
 def without_checksum(data):
@@ -114,9 +125,16 @@ def test_hostile_files(tmp_path, name):
 def test_every_truncation_is_refused(tmp_path):
     save_file({"a": torch.ones(3), "b": torch.ones(2)}, str(tmp_path / "whole.safetensors"))
     whole = (tmp_path / "whole.safetensors").read_bytes()
-    for size in range(0, len(whole), 5):
-        (tmp_path / "cut.safetensors").write_bytes(whole[:size])
-        assert copy(tmp_path / "cut.safetensors", tmp_path / "out.safetensors").returncode == 1, size
+    paths = [tmp_path / f"cut.{size}.safetensors" for size in range(0, len(whole), 5)]
+    for size, path in zip(range(0, len(whole), 5), paths):
+        path.write_bytes(whole[:size])
+    all_refused(paths, tmp_path)
+    # A sound file among them is copied.
+    done = copy(paths[0], tmp_path / "a", tmp_path / "whole.safetensors", tmp_path / "b", paths[1],
+                tmp_path / "c")
+    assert done.returncode == 1 and done.stderr.count("\n") == 2, done.stderr
+    assert load_file(str(tmp_path / "b")).keys() == {"a", "b"}
+    assert not (tmp_path / "a").exists() and not (tmp_path / "c").exists()
 
 
 def test_parts(tmp_path):

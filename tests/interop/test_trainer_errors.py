@@ -39,6 +39,19 @@ def interrupted(tiny, run, *options):
     raise AssertionError("no checkpoint was written")
 
 
+@pytest.fixture(scope="module")
+def stopped_run(tiny, tmp_path_factory):
+    run = tmp_path_factory.mktemp("stopped") / "run"
+    interrupted(tiny, run)
+    return run
+
+
+@pytest.fixture
+def stopped(stopped_run, tmp_path):
+    """A run that was stopped in its middle, safe to change."""
+    return shutil.copytree(stopped_run, tmp_path / "run")
+
+
 @pytest.mark.parametrize("option", SINGLE)
 def test_a_list_where_none_is_allowed(tiny, tmp_path, option):
     data = ("train",) if option == "--val-fraction" else ("train", "val")
@@ -81,22 +94,19 @@ def test_retraining_needs_validation_data(tiny, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_another_configuration_does_not_touch_an_interrupted_run(tiny, tmp_path):
-    run = tmp_path / "run"
-    before = interrupted(tiny, run)
+def test_another_configuration_does_not_touch_an_interrupted_run(tiny, stopped):
+    before = snapshot(stopped)
     for options, difference in [(["--learning-rate", "1e-2"], "options.learning_rate"),
                                 (["--target", "corner"], "data.targets"),
                                 (["--part", "0/2"], "part.count")]:
-        message = failing(command(tiny, run, "--epochs", "100000", *options), 1)
+        message = failing(command(tiny, stopped, "--epochs", "100000", *options), 1)
         assert difference in message and "another configuration" in message
-        assert snapshot(run) == before
+        assert snapshot(stopped) == before
 
 
 @pytest.mark.parametrize("damage", ["cut", "emptied", "overwritten", "tensor"])
-def test_a_damaged_checkpoint_is_named_and_kept(tiny, tmp_path, damage):
-    run = tmp_path / "run"
-    interrupted(tiny, run)
-    checkpoint = run / "checkpoints" / "search.safetensors"
+def test_a_damaged_checkpoint_is_named_and_kept(tiny, stopped, damage):
+    checkpoint = stopped / "checkpoints" / "search.safetensors"
     data = bytearray(checkpoint.read_bytes())
     if damage == "cut":
         del data[len(data) // 2:]
@@ -107,10 +117,10 @@ def test_a_damaged_checkpoint_is_named_and_kept(tiny, tmp_path, damage):
     else:
         data[-40] ^= 0x55  # a number of the last tensor: only a checksum can tell
     checkpoint.write_bytes(data)
-    before = snapshot(run)
-    message = failing(command(tiny, run, "--epochs", "100000"), 1)
+    before = snapshot(stopped)
+    message = failing(command(tiny, stopped, "--epochs", "100000"), 1)
     assert "search.safetensors" in message
-    assert snapshot(run) == before
+    assert snapshot(stopped) == before
 
 
 def test_a_damaged_checkpoint_of_the_retraining_is_named_and_kept(tiny, tmp_path):
@@ -134,14 +144,12 @@ def test_a_damaged_checkpoint_of_the_retraining_is_named_and_kept(tiny, tmp_path
     assert snapshot(run) == before
 
 
-def test_damaged_files_of_a_run_directory_are_named(tiny, tmp_path):
-    whole = tmp_path / "whole"
-    interrupted(tiny, whole)
+def test_damaged_files_of_a_run_directory_are_named(tiny, stopped_run, tmp_path):
     for name, contents in [("config.json", b"{"), ("config.json", b"[1]"), ("config.json", b""),
                            ("metrics.jsonl", b"")]:
         run = tmp_path / "run"
         shutil.rmtree(run, ignore_errors=True)
-        shutil.copytree(whole, run)
+        shutil.copytree(stopped_run, run)
         (run / name).write_bytes(contents)
         before = snapshot(run)
         message = failing(command(tiny, run, "--epochs", "100000"), 1)

@@ -125,30 +125,73 @@ def test_setup_on_another_system(system):
     assert "ninja is missing" in result.stderr and "libhdf5-dev" in result.stderr
 
 
+def unit_tests(system, **environment):
+    """test.sh --unit, where nothing but the formatting is checked."""
+    for name in ("build.sh", "setup.sh"):
+        (system.folder / "scripts" / name).write_text("#!/bin/bash\n")
+    for name in ("shellcheck", "ctest"):
+        system.command(name, "exit 0")
+    inherited = {name: value for name, value in os.environ.items() if name != "CI"}
+    return subprocess.run(["bash", system.folder / "scripts" / "test.sh", "--unit"],
+                          stdin=subprocess.PIPE, capture_output=True, text=True, timeout=20,
+                          env={**inherited, "GIT_CEILING_DIRECTORIES": str(system.folder.parent),
+                               "PATH": f"{system.commands}:{os.environ['PATH']}", **environment})
+
+
 @pytest.mark.parametrize("checkout", [True, False])
 def test_formatting_of_what_is_there(system, checkout):
     log = system.folder / "log"
     system.command("clang-format-14", f'[[ $1 != --version ]] || {{ echo version 14.; exit; }}; '
                                       f'echo "$@" >>{log}; [[ $# -gt 2 ]] || cat')
-    for name in ("build.sh", "setup.sh"):
-        (system.folder / "scripts" / name).write_text("#!/bin/bash\n")
-    for name in ("shellcheck", "ctest"):
-        system.command(name, "exit 0")
     (system.folder / "here.cpp").write_text("")
     (system.folder / "gone.cpp").write_text("")
     if checkout:
         for command in (["init", "-q"], ["add", "."]):
             subprocess.run(["git", *command], cwd=system.folder, check=True)
     (system.folder / "gone.cpp").unlink()
-    result = subprocess.run(["bash", system.folder / "scripts" / "test.sh", "--unit"],
-                            stdin=subprocess.PIPE, capture_output=True, text=True, timeout=20,
-                            env={**os.environ, "GIT_CEILING_DIRECTORIES": str(system.folder.parent),
-                                 "PATH": f"{system.commands}:{os.environ['PATH']}"})
+    result = unit_tests(system)
     assert result.returncode == 0, result.stderr
     if checkout:
         assert log.read_text().split() == ["--dry-run", "--Werror", "here.cpp"]
     else:
-        assert not log.exists() and "not a git checkout" in result.stderr
+        assert not log.exists()
+        assert "not a git repository" in result.stderr and "takes a git checkout" in result.stderr
+        assert unit_tests(system, CI="1").returncode == 1 and not log.exists()
+
+
+def test_continuous_integration_takes_clang_format(system):
+    for name in ("clang-format-14", "clang-format"):
+        system.command(name, "echo version 15.")
+    result = unit_tests(system)
+    assert result.returncode == 0 and "takes clang-format 14" in result.stderr, result.stderr
+    result = unit_tests(system, CI="1")
+    assert result.returncode == 1 and "test.sh: error: " in result.stderr, result.stderr
+    assert "takes clang-format 14" in result.stderr
+
+
+def test_a_fuzz_target_that_fails_is_named(system):
+    for name in ("build.sh", "setup.sh"):
+        (system.folder / "scripts" / name).write_text("#!/bin/bash\n")
+    for target in ("one", "two"):
+        (system.folder / "tests/fuzz/corpus" / target).mkdir(parents=True)
+        program = system.folder / "build-fuzz/bin" / f"fuzz_{target}"
+        program.parent.mkdir(parents=True, exist_ok=True)
+        program.write_text(f"#!/bin/bash\necho said by {target}\n[[ {target} == one ]]\n")
+        program.chmod(0o755)
+    result = run(system.folder / "scripts" / "test.sh", "--fuzz")
+    assert result.returncode != 0
+    assert "test.sh: error: fuzz_two failed" in result.stderr and "said by two" in result.stderr
+    assert "said by one" not in result.stderr
+
+
+def test_cdpath_leads_nowhere_else(system):
+    log = fake_python(system)
+    result = subprocess.run(["bash", "scripts/setup.sh", "--slim"], capture_output=True, text=True,
+                            cwd=system.folder, check=False,
+                            env={**os.environ, "CDPATH": str(system.folder),
+                                 "PATH": f"{system.commands}:{os.environ['PATH']}"})
+    assert result.returncode == 0, result.stderr
+    assert log.exists() and (system.folder / ".venv").is_dir()
 
 
 def test_setup_names_the_package_for_an_incomplete_python(system):
