@@ -138,13 +138,15 @@ PartialFile resume_partial(const std::string& path, const Manifest& wanted,
   }
   partial.rows = read_row_table(partial.file, partial.extents, partial.manifest.rows);
   const std::string difference = first_difference(partial.manifest, wanted);
+  const bool holds_rows = std::ranges::count(partial.rows.states, kStored) > 0;
+  if (!holds_rows && (!difference.empty() || partial.manifest.config != wanted.config)) {
+    // Nothing is lost, and a run that failed at its first row can be repeated with other options,
+    // or in other circumstances, which the configuration tells, too.
+    partial.file.close();
+    std::remove(name.c_str());  // its space may be needed
+    return create_partial(path, wanted);
+  }
   if (!difference.empty()) {
-    if (std::ranges::count(partial.rows.states, kStored) == 0) {
-      // Nothing is lost, and a run that failed at its first row can be repeated with other options.
-      partial.file.close();
-      std::remove(name.c_str());  // its space may be needed
-      return create_partial(path, wanted);
-    }
     fail("\"", name, "\" belongs to another run: ", difference,
          "; repeat that run's options, choose another --cache, or delete \"", name, "\"");
   }

@@ -25,6 +25,7 @@ class Numbers {
 
   size_t at() const { return at_; }
   bool at_end() const { return at_ == bytes_.size(); }
+  bool at_digit() const { return !at_end() && is_digit(bytes_[at_]); }
 
   // Up to `digits` of them; nothing where there is none.
   std::optional<uint64_t> next(size_t digits) {
@@ -102,9 +103,10 @@ class Samples {
   Samples(const PnmHeader& header, Bytes bytes)
       : header_(header), data_(bytes.subspan(header.data)), numbers_(bytes, header.data) {}
 
-  void read_row(std::span<uint64_t> row) {
+  void read_row(std::span<uint16_t> row) {
     for (size_t i = 0; i < row.size(); ++i) {
-      row[i] = is_text(header_) ? text() : std::min(number(i), header_.maxval);
+      row[i] =
+          static_cast<uint16_t>(is_text(header_) ? text() : std::min(number(i), header_.maxval));
     }
     if (!is_text(header_)) data_ = data_.subspan(row_bytes(header_));
   }
@@ -115,6 +117,9 @@ class Samples {
     const std::optional<uint64_t> value = numbers_.next(is_bits(header_) ? 1 : kMostDigits);
     if (!value && numbers_.at_end()) throw BadImage("the file is truncated");
     if (!value) throw BadImage("broken PNM: a sample is no number");
+    if (!is_bits(header_) && numbers_.at_digit()) {
+      throw BadImage(concat("broken PNM: a sample of more than ", kMostDigits, " digits"));
+    }
     if (*value > header_.maxval) {
       throw BadImage(
           concat("broken PNM: a sample of ", *value, ", its maxval is ", header_.maxval));
@@ -152,13 +157,13 @@ cv::Mat decode_pnm(Bytes bytes) {
   check_header(header, bytes);
   const std::vector<uint8_t> levels = make_levels(header);
   const size_t repeats = is_color(header) ? 1 : 3;
-  std::vector<uint64_t> row(header.width * 3 / repeats);
+  std::vector<uint16_t> row(header.width * 3 / repeats);
   cv::Mat image(static_cast<int>(header.height), static_cast<int>(header.width), CV_8UC3);
   Samples samples(header, bytes);
   for (int y = 0; y < image.rows; ++y) {
     samples.read_row(row);
     uint8_t* out = image.ptr(y);
-    for (const uint64_t value : row) out = std::fill_n(out, repeats, levels[value]);
+    for (const uint16_t value : row) out = std::fill_n(out, repeats, levels[value]);
   }
   return image;
 }

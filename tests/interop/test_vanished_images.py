@@ -85,6 +85,21 @@ def test_a_command_that_is_repeated_while_the_folder_is_away(tiny, tmp_path, fau
         assert json.loads(store.attrs["config"])["run"]["absent_folders"] == ["nowhere"]
 
 
+def test_a_folder_that_came_only_after_the_first_try(tiny, tmp_path, faults):
+    images, away = draw_images(tmp_path, "late", 60, 3), tmp_path / "late"
+    away.rename(tmp_path / "away")
+    cache = tmp_path / "a.h5"
+    first = subprocess.run(extract_command(tiny, images, cache), check=False, capture_output=True, text=True)
+    assert first.returncode == 1 and "not one of" in first.stderr, first.stderr
+    (tmp_path / "away").rename(away)
+    process = start_and_stop(extract_command(tiny, images, cache), cache, faults)
+    away.rename(tmp_path / "away")
+    process.send_signal(signal.SIGCONT)
+    _, messages = process.communicate(timeout=300)
+    assert process.returncode == 1 and f'the folder "{away}" is gone' in messages, messages
+    refused(tiny, images, cache, away)
+
+
 def test_images_missing_in_a_folder_that_never_was_are_bad(tiny, tmp_path):
     images = draw_images(tmp_path, "some", 8, 3)
     images.write_text(images.read_text() + "nowhere/a.png,1,red\n")

@@ -61,7 +61,8 @@ std::optional<JoinedSearch> load_joined_search(const RunDirectory& directory,
     fail("\"", path, "\" is damaged: its CRC-32C is ", found, ", joined.json beside it says ",
          table_crc, "; ", kRemedy);
   }
-  MetricsLog::check(directory.file("metrics.jsonl"), search.metrics);
+  MetricsLog::check(directory.file("metrics.jsonl"), search.metrics, "checkpoints/joined.json",
+                    kRemedy);
   search.rows = read_network_table(path, targets);
   return search;
 }

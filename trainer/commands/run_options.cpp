@@ -135,8 +135,7 @@ void add_machine_options(po::options_description& group, Texts& t, RunOptions& o
   add(group, "time-limit", t.time_limit, "DURATION",
       "stop, resumable, after this time (90s, 30m, 2h)");
   add(group, "checkpoint-every", t.checkpoint_every, "DURATION",
-      "save the training's state after this time, at the end of an epoch after 5 s, both more "
-      "seldom "
+      "save the training's state after this time, at the end of an epoch after 5 s; more seldom "
       "where saving takes long");
   group.add_options()("dry-run", po::bool_switch(&options.dry_run),
                       "show what would be trained and what it costs, and write nothing");
@@ -369,8 +368,9 @@ void parse_selection(const Texts& t, RunOptions& options) {
 // Without a rung halving would be the full grid, which is not what was asked for.
 void check_halving(const RunOptions& options) {
   if (options.search.kind != SearchKind::kHalving || !rungs_of(options).empty()) return;
-  fail_usage("--search halving: ", options.schedule.epochs, " epochs with ",
-             options.schedule.warmup_epochs,
+  fail_usage("--search halving",
+             options.preset.empty() ? "" : " (of --preset " + options.preset + ")", ": ",
+             options.schedule.epochs, " epochs with ", options.schedule.warmup_epochs,
              " of warm-up leave none after which networks could be stopped: give more --epochs, or "
              "--search grid");
 }

@@ -15,21 +15,29 @@ namespace {
 
 constexpr auto number = json_number<nlohmann::ordered_json>;
 
-void check_start(const File& file, const MetricsLog::Position& start) {
+constexpr char kCheckpoint[] = "the checkpoint beside it";
+constexpr char kRemedy[] = "delete the run directory and start again";
+
+void check_start(const File& file, const MetricsLog::Position& start,
+                 const std::string& counted_by = kCheckpoint, const std::string& remedy = kRemedy) {
   if (file.size() < start.bytes) {
-    fail("\"", file.path(), "\" has ", file.size(), " bytes, but the checkpoint beside it counts ",
-         start.bytes, "; delete the run directory and start again");
+    fail("\"", file.path(), "\" has ", file.size(), " bytes, but ", counted_by, " counts ",
+         start.bytes, "; ", remedy);
   }
   std::string kept(start.bytes, '\0');
   file.read_at(kept.data(), kept.size(), 0);
   if (crc32c(kept.data(), kept.size()) != start.crc32c) {
-    fail("\"", file.path(), "\" is damaged: its first ", start.bytes,
-         " bytes are not those that the checkpoint beside it was saved with; delete the run "
-         "directory and start again");
+    fail("\"", file.path(), "\" is damaged: its first ", start.bytes, " bytes are not those that ",
+         counted_by, " was saved with; ", remedy);
   }
 }
 
 }  // namespace
+
+void MetricsLog::check(const std::string& path, const Position& start,
+                       const std::string& counted_by, const std::string& remedy) {
+  check_start(File::open_read(path), start, counted_by, remedy);
+}
 
 void MetricsLog::check(const std::string& path, const Position& start) {
   check_start(File::open_read(path), start);

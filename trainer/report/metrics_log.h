@@ -22,7 +22,10 @@ class MetricsLog {
   // Opens or creates the file and cuts it to `start`; a shorter file, or one with other bytes up to
   // there, is an Error.
   MetricsLog(const std::string& path, const Position& start);
-  // The same Errors; the file is left as it is.
+  // The same Errors; the file is left as it is. `counted_by`: what says so; remedy: what to do.
+  static void check(const std::string& path, const Position& start, const std::string& counted_by,
+                    const std::string& remedy);
+  // The same for a stage's checkpoint.
   static void check(const std::string& path, const Position& start);
 
   // One line per network of the banks; `epoch` counts from 1. Synced when it returns.

@@ -267,13 +267,19 @@ TEST(Resume, NamesTheDifferenceToAnotherRun) {
   EXPECT_NE(error.find("batch_size: 4 in the store, 5 now"), std::string::npos) << error;
 }
 
-TEST(Resume, KeepsTheConfigurationOfTheFirstRun) {
+TEST(Resume, KeepsTheConfigurationOfTheRunThatStoredTheFirstRow) {
   const TemporaryFolder folder;
-  const Manifest manifest = example_manifest(5);
-  { const FeatureStoreWriter writer(folder / "a.h5", manifest); }
-  Manifest other = manifest;
-  other.config["run"]["device"] = "cuda";
-  EXPECT_EQ(FeatureStoreWriter(folder / "a.h5", other).manifest().config, manifest.config);
+  const Manifest first = example_manifest(5);
+  Manifest second = first, third = first;
+  second.config["run"]["device"] = "cuda";
+  third.config["run"]["device"] = "cuda:1";
+  { const FeatureStoreWriter writer(folder / "a.h5", first); }
+  {
+    FeatureStoreWriter writer(folder / "a.h5", second);
+    EXPECT_EQ(writer.manifest().config, second.config);
+    testing::write_example_rows(writer, 0, 1);
+  }
+  EXPECT_EQ(FeatureStoreWriter(folder / "a.h5", third).manifest().config, second.config);
 }
 
 TEST(Resume, RefusesDamagedMetadataAndSaysToDeleteIt) {

@@ -132,6 +132,8 @@ TEST(Decode, BrokenPnmIsBad) {
   EXPECT_EQ(reason_of(bytes_of("P2 1 1 65536\n1")), "broken PNM: maxval 65536, 1..65535 expected");
   EXPECT_EQ(reason_of(bytes_of("P2 1 1 15\n16")), "broken PNM: a sample of 16, its maxval is 15");
   EXPECT_EQ(reason_of(bytes_of("P2 1 1 15\n-1")), "broken PNM: a sample is no number");
+  EXPECT_EQ(reason_of(bytes_of("P2 1 1 15\n00000000015")),
+            "broken PNM: a sample of more than 10 digits");
   EXPECT_EQ(reason_of(bytes_of("P5 1 1 255aa")), "broken PNM: no white space behind its header");
   EXPECT_EQ(reason_of(bytes_of("P6 99999999999999999999 1 255\na"), UINT64_MAX),
             "a PNM of 4294967296x1 pixels");
