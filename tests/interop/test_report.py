@@ -232,7 +232,7 @@ def test_ensembles(tmp_path):
     networks = pandas.read_csv(run / "networks.csv").set_index("network")
     for answer, row in zip(Page(run / "report.html").data["runs"][0]["answers"], table.itertuples()):
         line = answer["lines"][-1]
-        assert line["method"] == "ensemble" and line["seeds"] == 8 and not line["best"]
+        assert line["method"] == "ensemble" and line["networks_in_mean"] == 8 and not line["best"]
         assert (line["val"], line["test"]) == ([row.val_accuracy], [row.test_accuracy])
         members = {int(member) for member in row.members.split(";")}
         assert len(members) == 7
