@@ -29,26 +29,15 @@ std::vector<NetworkRow> rows_of(const std::vector<NetworkRow>& rows, int64_t tar
   return found;
 }
 
-int64_t count_settings(const std::vector<NetworkRow>& rows) {
-  int64_t count = 0;
-  for (auto row = rows.begin(); row != rows.end(); ++row) {
-    count += std::none_of(rows.begin(), row, [&](const NetworkRow& earlier) {
-      return same_but_for_seed(earlier.setting, row->setting);
-    });
-  }
-  return count;
-}
-
-// Why there is nothing to choose from these candidates of all that was trained; empty where there
-// is.
-std::string problem_of(const std::vector<NetworkRow>& candidates,
-                       const std::vector<NetworkRow>& trained, Selection select) {
+// Why there is nothing to choose from these candidates; empty where there is.
+//   one_setting: of all that was trained. Among several, the only one that has not diverged is not
+//   chosen by that.
+std::string problem_of(const std::vector<NetworkRow>& candidates, bool one_setting,
+                       Selection select) {
   if (candidates.empty()) return "every setting was stopped or has a network that diverged";
   const bool validated =
       std::none_of(candidates.begin(), candidates.end(),
                    [](const NetworkRow& row) { return std::isnan(row.progress.val_accuracy); });
-  // Among several, the only one that has not diverged is not chosen by that.
-  const bool one_setting = count_settings(trained) == 1;
   if (!one_setting && select == Selection::kLast) {
     return "several settings, and no selection (give --val or --val-fraction, without --select "
            "last)";
@@ -58,6 +47,16 @@ std::string problem_of(const std::vector<NetworkRow>& candidates,
            "--val-fraction)";
   }
   return "";
+}
+
+int64_t count_settings(const std::vector<NetworkRow>& rows) {
+  int64_t count = 0;
+  for (auto row = rows.begin(); row != rows.end(); ++row) {
+    count += std::none_of(rows.begin(), row, [&](const NetworkRow& earlier) {
+      return same_but_for_seed(earlier.setting, row->setting);
+    });
+  }
+  return count;
 }
 
 // `compared`: settings that the choice was made from, those that were stopped included.
@@ -109,8 +108,9 @@ Choices choose_per_method(const std::vector<NetworkRow>& rows,
       if (trained.empty()) continue;
       const auto candidates = rows_of(rows, target, method, ended_well);
       const int64_t compared = count_settings(rows_of(rows, target, method, std::not_fn(diverged)));
-      settings += count_settings(trained);
-      const std::string problem = problem_of(candidates, trained, select);
+      const int64_t all = count_settings(trained);
+      settings += all;
+      const std::string problem = problem_of(candidates, all == 1, select);
       if (problem.empty()) {
         choices.chosen.push_back(choose(candidates, target, select, compared));
       } else {

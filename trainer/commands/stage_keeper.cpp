@@ -29,8 +29,7 @@ StageKeeper::StageKeeper(std::string checkpoint, std::vector<Bank>& banks, Metri
       schedule_(schedule),
       view_(label, banks, data, batches, schedule.epochs, stopper, start),
       saved_(Clock::now()),
-      seconds_between_saves_(seconds_between_saves),
-      seconds_to_next_save_(seconds_between_saves) {}
+      seconds_between_saves_(seconds_between_saves) {}
 
 StageObserver StageKeeper::observer() {
   return {[this](const StagePosition& position) { on_step(position); },
@@ -46,9 +45,9 @@ void StageKeeper::on_step(const StagePosition& position) {
   const bool done = position.epoch == schedule_.epochs;
   const auto reason = done ? std::nullopt : interrupt_reason();
   // The end of an epoch is saved sooner: validation follows, which can be interrupted, too.
-  const double wait = position.batch == batches_
-                          ? std::min(std::max(5.0, rest_of_save_), seconds_to_next_save_)
-                          : seconds_to_next_save_;
+  const double wanted =
+      position.batch == batches_ ? std::min(5.0, seconds_between_saves_) : seconds_between_saves_;
+  const double wait = std::max(wanted, least_wait_);
   if (done || reason || seconds_since(saved_) > wait) save(position);
   view_.on_step(position);
   if (done) view_.finish();
@@ -72,8 +71,7 @@ void StageKeeper::save(const StagePosition& position) {
                    {"stopped", stopper_.state()}});
   saved_ = Clock::now();
   // Large banks take long to write: never more than a twentieth of the time.
-  rest_of_save_ = 20 * seconds_since(start);
-  seconds_to_next_save_ = std::max(seconds_between_saves_, rest_of_save_);
+  least_wait_ = 20 * seconds_since(start);
 }
 
 }  // namespace last

@@ -38,8 +38,7 @@ class StageKeeper {
   TrainingView view_;
   std::chrono::steady_clock::time_point saved_;
   double seconds_between_saves_;
-  double rest_of_save_ = 0;  // seconds to wait after the last save, for the time it took
-  double seconds_to_next_save_;
+  double least_wait_ = 0;  // seconds after the last save, for the time it took
 };
 
 }  // namespace last

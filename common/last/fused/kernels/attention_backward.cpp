@@ -99,23 +99,14 @@ template <int N, int C>
 
 // dQ = dS K / sqrt(head_dim) for the pass's queries
 void multiply_keys(const Shape& shape, const Head& head, int queries, float* d_q) {
-  for_columns(shape.head_dim, [&](auto n, int c) {
-    constexpr int kN = decltype(n)::value;
-    for_rows<kN == 1 ? 2 * kRows : kRows>(0, queries, [&](auto r, int query) {
-      constexpr int kR = decltype(r)::value;
-      Vec acc[kR][kN];
-      clear(acc);
-      accumulate(acc, head.ds + query * shape.lanes, shape.lanes, 1, head.k + c, shape.qkv_stride,
-                 shape.tokens);
-#pragma GCC unroll 16
-      for (int i = 0; i < kR; ++i) {
-#pragma GCC unroll 16
-        for (int j = 0; j < kN; ++j) {
-          store(d_q + (query + i) * shape.qkv_stride + c + j * kLanes, acc[i][j] * head.scale);
-        }
-      }
-    });
-  });
+  project(head.ds, shape.lanes, head.k, shape.head_dim, shape.qkv_stride, shape.tokens, 0, queries,
+          true, d_q);
+  for (int query = 0; query < queries; ++query) {
+    for (int c = 0; c < shape.head_dim; c += kLanes) {
+      float* out = d_q + query * shape.qkv_stride + c;
+      store(out, load(out) * head.scale);
+    }
+  }
 }
 
 void add_all_keys(const Shape& shape, const float* left, int left_stride, const float* right,

@@ -1,5 +1,5 @@
-#include "common/last/fused/kernels/products.h"
 #include "common/last/fused/kernels/table.h"
+#include "common/last/fused/kernels/vec.h"
 
 // LayerNorm, as far as it happens on r-dimensional rows.
 namespace last::fused::LAST_ISA_NAMESPACE {
@@ -11,7 +11,7 @@ void normalize(const Shape& shape, const float* squares, float eps, const float*
     const float variance = sum(load(squares + t * kLanes)) / static_cast<float>(shape.dim);
     rstd[t] = 1.f / __builtin_sqrtf(variance + eps);
     float* y = qkv + static_cast<long>(t) * shape.qkv_stride;
-    for (int c = 0; c < whole_vectors(3 * shape.rank); c += kLanes) {
+    for (int c = 0; c < 3 * shape.rank; c += kLanes) {
       store(y + c, load(y + c) * rstd[t] + load(shift + c));
     }
   }
