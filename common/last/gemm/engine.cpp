@@ -11,7 +11,6 @@
 #include <ATen/ops/full.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
-#include <ATen/ops/zeros_like.h>
 
 #include "common/error.h"
 #include "common/last/gemm/head.h"
@@ -171,16 +170,16 @@ GemmEngine::Forward GemmEngine::forward(const TokenMaps& maps, const Parameters&
   const int64_t images = maps.pooled.size(0);
   auto pooled = maps.pooled.unsqueeze(0).expand({chunk.size(), images, shape_.dim});
   if (shape_.modules() > 0) {
-    result.weights = gemm::make_weights(p, shape_);
     {
       const gemm::TensorFloat32 allowed(context.products.tensor_float32());
+      result.weights = gemm::make_weights(p, shape_);
       result.activations = gemm::modules_forward(context, maps, result.weights, keep_states);
     }
     // pool(z_m + sum_j O_j A_j) = pool(z_m) + sum_j pool(O_j) A_j
     result.pooled_branches =
         result.activations.branches.view({chunk.size(), -1, images, shape_.tokens})
             .narrow(3, shape_.first_pooled, shape_.pooled)
-            .mean({3});
+            .mean({3}, false, at::kFloat);
     pooled = at::baddbmm(pooled, result.pooled_branches.transpose(1, 2), result.weights.up);
   }
   result.head = gemm::head_forward(pooled.contiguous(), p, config_.network.norm, frozen_,
@@ -201,15 +200,15 @@ Parameters GemmEngine::backward(const TokenMaps& maps, const Parameters& p, Forw
   auto gradient = gemm::zero_gradients(weights);
   gradient.up.baddbmm_(forward.pooled_branches, d_pooled);
   const auto d_pooled_branches = weights.up.bmm(d_pooled.transpose(1, 2));  // [K, M s, B]
-  auto d_branches = at::zeros_like(branches);
+  auto d_branches = at::zeros(branches.sizes(), d_pooled.options());
   d_branches.view({networks, -1, images, shape_.tokens})
       .narrow(3, shape_.first_pooled, shape_.pooled)
       .copy_(d_pooled_branches.div(static_cast<double>(shape_.pooled)).unsqueeze(3));
   {
     const gemm::TensorFloat32 allowed(products_.tensor_float32());
     gemm::modules_backward(training(), maps, weights, forward.activations, d_branches, gradient);
+    gemm::weights_backward(p, weights, gradient, shape_, result);
   }
-  gemm::weights_backward(p, weights, gradient, shape_, result);
   return result;
 }
 

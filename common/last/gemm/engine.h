@@ -11,8 +11,9 @@ namespace last {
 
 // The bank as large products shared by all networks, for GPUs: no activation of a network has D
 // channels (common/last/gemm/modules.h says how), the backward pass is written out, and a step
-// waits for the device once, for its results. Plain tensor operations, so any device that torch
-// has; on a CPU the fused engine is the faster one.
+// waits for the device once, for its results. Products and attention are torch's, what is between
+// them is one pass over memory each (columns.h). Any device that torch has; on a CPU the fused
+// engine is the faster one.
 //
 // Features and labels may lie on the CPU or on `device`; parameters and gradients lie on `device`.
 // An Error names what doesn't fit: sizes, devices, a label above a network's classes (looked

@@ -4,9 +4,7 @@
 
 #include <ATen/core/Tensor.h>
 
-#include "common/last/gemm/options.h"
-#include "common/last/gemm/products.h"
-#include "common/last/gemm/shape.h"
+#include "common/last/gemm/module_attention.h"
 #include "common/last/gemm/token_maps.h"
 #include "common/last/gemm/weights.h"
 
@@ -27,37 +25,23 @@ namespace last::gemm {
 // whose terms are sums of at most r numbers each. var(x) >= 0 is kappa >= eps tau^2 - 1.
 struct ModuleState {
   at::Tensor products;   // [K, 3r + i s, L]  S, then G_j = bar(A_j) P_hat^T of all j < i
-  at::Tensor alpha;      // [K, L]; undefined for module 0, where it is one
+  at::Tensor alpha;      // fp32 [K, L]; undefined for module 0, where it is one
   at::Tensor gram_sums;  // [K, s, L]  u_i + H_ii O_i; undefined for the last module
+  AttentionState attention;
 };
 
+// What is not said to be fp32 is of Products::own_type.
 struct Activations {
   at::Tensor branches;              // [K, M s, L]  O_0, O_1, ..; a bias' row is one
   std::vector<ModuleState> states;  // [M] where the backward pass is wanted, else empty
 };
 
-struct ModuleContext {
-  const Shape& shape;
-  const Products& products;
-  AttentionKernel attention;
-  int64_t attention_max_bytes;
-
-  bool fused_attention(const c10::Device& device) const;
-  // bf16 where the products with the token maps are, else fp32.
-  at::ScalarType attention_type() const;
-};
-
 Activations modules_forward(const ModuleContext& context, const TokenMaps& maps,
                             const Weights& weights, bool keep_states);
 
-// d_branches [K, M s, L]: the gradient that reaches the O's from the head; used up, as are the
+// d_branches fp32 [K, M s, L]: the gradient that reaches the O's from the head; used up, as are the
 // states. Adds to `gradient`.
 void modules_backward(const ModuleContext& context, const TokenMaps& maps, const Weights& weights,
                       Activations& activations, at::Tensor& d_branches, Weights& gradient);
-
-// [Q K V] = alpha S + c in the order of the attention: [3, K B h, d, n].
-//   s [K, 3r, L], alpha [K, L] or undefined (one), constant [K, 3r]
-at::Tensor project_qkv(const at::Tensor& s, const at::Tensor& alpha, const at::Tensor& constant,
-                       const Shape& shape);
 
 }  // namespace last::gemm

@@ -4,14 +4,15 @@
 
 namespace last {
 
-// Operands of training's products with the token maps; sums, statistics, softmax and losses are
-// fp32, as is everything that predictions are made of.
+// What training's products are made of; sums, statistics, softmax and losses are fp32, as is
+// everything that predictions are made of.
 //   kFp32  nothing is rounded
 //   kTf32  CUDA's TF32 products (Ampere and newer)
-//   kBf16  token maps and what meets them in bf16, other products TF32; the attention's operands,
-//          too, where its kernels are the fused ones
-//   kFp16  as kBf16 with fp16, whose rows are scaled by powers of two against over- and underflow;
-//          more digits than bf16, and the only fast one on Turing
+//   kBf16  token maps, and what each network has per token between two products: S, G, O, and
+//          with kFused the attention's operands; other products TF32 (Ampere and newer)
+//   kFp16  only the operands of the products with the token maps, in fp16, whose rows are scaled by
+//          powers of two against over- and underflow; more digits than bf16, and the only fast one
+//          on Turing
 // On a CPU the last two round the operands and multiply in fp32: for comparison, not for speed.
 enum class ProductPrecision { kFp32, kTf32, kBf16, kFp16 };
 

@@ -4,45 +4,62 @@
 
 #include "common/last/gemm/attention.h"
 #include "common/last/gemm/fused_attention.h"
+#include "common/last/gemm/products.h"
 #include "common/last/gemm/shape.h"
 
 namespace last {
 namespace {
 
 constexpr int64_t kFloatBytes = 4;
+constexpr int64_t kMostNetworks = 65535;  // blocks of a CUDA kernel in its second direction
 
 int64_t largest_class_count(const BankConfig& config) {
   return *std::max_element(config.classes.begin(), config.classes.end());
 }
 
-// A network's share of scratch memory, in floats.
-struct NetworkFloats {
+// A network's share of scratch memory.
+struct NetworkBytes {
   int64_t always = 0;   // Weights and their gradients
   int64_t modules = 0;  // while the modules' backward pass runs
   int64_t weights = 0;  // while the weights' backward pass runs, which comes after it
 };
 
-NetworkFloats network_floats(const gemm::Shape& shape, int64_t images, int64_t classes,
-                             ProductPrecision precision) {
+NetworkBytes network_bytes(const gemm::Shape& shape, int64_t images, int64_t classes,
+                           const GemmOptions& options) {
   const int64_t head = images * (6 * shape.dim + 8 * classes) + classes * (shape.dim + 1);
   const int64_t modules = shape.modules(), dim = shape.dim;
-  if (modules == 0) return {.always = head};
-  const int64_t tokens = images * shape.tokens;
-  const int64_t rows = modules * (shape.qkv_rows() + shape.up_rows);
-  const int64_t up = modules * shape.up_rows;
+  if (modules == 0) return {.always = head * kFloatBytes};
+  const int64_t tokens = images * shape.tokens, rank = shape.rank, s = shape.up_rows;
+  const int64_t rows = modules * (shape.qkv_rows() + s);
+  const int64_t up = modules * s;
 
-  NetworkFloats floats;
-  floats.always = head + 2 * (rows * dim + 2 * up * dim + rows * up + modules * shape.qkv_rows());
-  // Per token: what the forward pass keeps, and the work on the last, largest module.
+  NetworkBytes bytes;
+  bytes.always = kFloatBytes *
+                 (head + 2 * (rows * dim + 2 * up * dim + rows * up + modules * shape.qkv_rows()));
+
+  // Of one number of a network's own, and of the attention's operands; per token.
+  const auto own =
+      static_cast<int64_t>(c10::elementSize(gemm::Products(options.products).own_type()));
+  const bool fused = options.attention == AttentionKernel::kFused;
+  const int64_t operand = fused ? own : kFloatBytes;
   int64_t products = 0;
   for (int64_t i = 0; i < modules; ++i) products += shape.product_rows(i);
-  const int64_t kept = products + 2 * up + (modules - 1) * (shape.up_rows + 1);
+  // Kept by the forward pass: products, branches, gram_sums; Q, K, V and, for a fused kernel, O and
+  // log_sum; alpha and q.
+  const int64_t kept = own * (products + up + (modules - 1) * s) +
+                       operand * modules * (fused ? 4 : 3) * rank +
+                       kFloatBytes * modules * ((fused ? shape.heads : 0) + 1);
+  // Work on the last, largest module: the gradients of its products, of Q, K, V, O, and dZ; then
+  // X^T dZ, or what fp16 products are made of.
   const int64_t last = shape.product_rows(modules - 1);
-  const int64_t copies = precision == ProductPrecision::kFp16 ? 2 * last : 0;
-  const int64_t working = 7 * shape.rank + last + std::max(copies, last + shape.up_rows) + 8;
-  floats.modules = tokens * (kept + working);
-  floats.weights = tokens * 2 * up + modules * dim * (3 * shape.qkv_rows() + shape.up_rows + 2);
-  return floats;
+  const int64_t copies = options.products == ProductPrecision::kFp16 ? 2 * last * kFloatBytes : 0;
+  const int64_t working = own * (last + shape.qkv_rows() + s) + operand * 4 * rank +
+                          std::max(copies, own * (modules - 1) * s) + kFloatBytes * (up + 3);
+  // The left side of its product, as fp32 and as an operand, or the gradient of that.
+  bytes.modules = tokens * (kept + working) + last * dim * (kFloatBytes + own);
+  bytes.weights = tokens * up * (own + kFloatBytes) +
+                  kFloatBytes * modules * dim * (3 * shape.qkv_rows() + s + 2);
+  return bytes;
 }
 
 // `count` (network, image, head). The device isn't known here: the larger of the two kernels, where
@@ -62,7 +79,7 @@ int64_t attention_scratch(const gemm::Shape& shape, int64_t count, const GemmOpt
 int64_t gemm_bytes(const BankConfig& config, int64_t networks, int64_t images,
                    const GemmOptions& options) {
   const auto shape = gemm::make_shape(config.network, config.backbone);
-  const auto network = network_floats(shape, images, largest_class_count(config), options.products);
+  const auto network = network_bytes(shape, images, largest_class_count(config), options);
   // TokenMaps (fp32 for predictions, whatever training's products are), the features that they are
   // made of (as fp16), and first the sum and the map in work.
   const int64_t map = images * shape.tokens * shape.dim;
@@ -72,24 +89,32 @@ int64_t gemm_bytes(const BankConfig& config, int64_t networks, int64_t images,
   const int64_t making_maps = shape.blocks > 0 ? 2 * map * kFloatBytes : 0;
 
   const int64_t attention = attention_scratch(shape, networks * images * shape.heads, options);
-  const int64_t modules = networks * network.modules * kFloatBytes + attention;
-  const int64_t weights = networks * network.weights * kFloatBytes;
-  return maps + networks * network.always * kFloatBytes + std::max({making_maps, modules, weights});
+  const int64_t modules = networks * network.modules + attention;
+  const int64_t weights = networks * network.weights;
+  return maps + networks * network.always + std::max({making_maps, modules, weights});
 }
 
 GemmPlan plan_gemm(const BankConfig& config, int64_t images, const GemmOptions& options) {
+  const auto shape = gemm::make_shape(config.network, config.backbone);
   const auto bytes = [&](int64_t networks, int64_t batch) {
     return gemm_bytes(config, networks, batch, options);
+  };
+  const auto fits = [&](int64_t networks, int64_t batch) {
+    const bool countable =
+        networks <= kMostNetworks && (options.attention != AttentionKernel::kFused ||
+                                      gemm::fused_attention_counts(networks * batch, shape.heads,
+                                                                   shape.tokens, shape.head_dim()));
+    return countable && bytes(networks, batch) <= options.max_bytes;
   };
   GemmPlan plan{config.networks(), images, 0};
   // Even chunks: 65 networks where 64 fit are 33 and 32.
   const auto even = [](int64_t total, int64_t chunks) { return (total + chunks - 1) / chunks; };
   int64_t chunks = 1;
-  while (plan.networks > 1 && bytes(plan.networks, images) > options.max_bytes) {
+  while (plan.networks > 1 && !fits(plan.networks, images)) {
     plan.networks = even(config.networks(), ++chunks);
   }
   chunks = 1;
-  while (plan.images > 1 && bytes(plan.networks, plan.images) > options.max_bytes) {
+  while (plan.images > 1 && !fits(plan.networks, plan.images)) {
     plan.images = even(images, ++chunks);
   }
   plan.bytes = bytes(plan.networks, plan.images);

@@ -1,6 +1,7 @@
 #include "common/last/gemm/products.h"
 
 #include <ATen/Context.h>
+#include <ATen/ops/bmm.h>
 #include <ATen/ops/mm.h>
 
 namespace last::gemm {
@@ -18,11 +19,20 @@ at::Tensor row_scale(const at::Tensor& left) {
 
 }  // namespace
 
-TensorFloat32::TensorFloat32(bool allowed) : before_(at::globalContext().allowTF32CuBLAS()) {
+TensorFloat32::TensorFloat32(bool allowed)
+    : before_(at::globalContext().allowTF32CuBLAS()),
+      bf16_sums_before_(at::globalContext().allowBF16ReductionCuBLAS()) {
   at::globalContext().setAllowTF32CuBLAS(allowed);
+  at::globalContext().setAllowBF16ReductionCuBLAS(false);
 }
 
-TensorFloat32::~TensorFloat32() { at::globalContext().setAllowTF32CuBLAS(before_); }
+TensorFloat32::~TensorFloat32() {
+  using Option = at::CuBLASReductionOption;
+  at::globalContext().setAllowTF32CuBLAS(before_);
+  at::globalContext().setAllowBF16ReductionCuBLAS(
+      bf16_sums_before_ == Option::AllowReducedPrecisionWithSplitK,
+      bf16_sums_before_ != Option::DisallowReducedPrecisionDisallowSplitK);
+}
 
 at::ScalarType Products::operand_type() const {
   switch (precision_) {
@@ -35,11 +45,12 @@ at::ScalarType Products::operand_type() const {
   }
 }
 
-at::ScalarType Products::gradient_type() const {
+at::ScalarType Products::own_type() const {
   return precision_ == ProductPrecision::kBf16 ? at::kBFloat16 : at::kFloat;
 }
 
-at::Tensor Products::multiply(const at::Tensor& left, const at::Tensor& right) const {
+at::Tensor Products::multiply(const at::Tensor& left, const at::Tensor& right,
+                              at::ScalarType result) const {
   const auto type = operand_type();
   if (type == at::kFloat) return left.mm(right);
   if (precision_ == ProductPrecision::kFp16) {
@@ -50,16 +61,24 @@ at::Tensor Products::multiply(const at::Tensor& left, const at::Tensor& right) c
     return product.div_(scale);
   }
   const auto rounded = left.to(type);
-  if (left.is_cpu()) return rounded.to(at::kFloat).mm(right.to(at::kFloat));
-  return at::mm(rounded, right, at::kFloat);
+  if (left.is_cpu()) return rounded.to(at::kFloat).mm(right.to(at::kFloat)).to(result);
+  return result == type ? at::mm(rounded, right) : at::mm(rounded, right, result);
 }
 
 at::Tensor Products::with_tokens(const at::Tensor& left, const at::Tensor& tokens) const {
-  return multiply(left.flatten(0, 1), tokens.t()).view({left.size(0), left.size(1), -1});
+  return multiply(left.flatten(0, 1), tokens.t(), own_type())
+      .view({left.size(0), left.size(1), -1});
 }
 
 at::Tensor Products::token_gradient(const at::Tensor& left, const at::Tensor& tokens) const {
-  return multiply(left.flatten(0, 1), tokens).view({left.size(0), left.size(1), -1});
+  return multiply(left.flatten(0, 1), tokens, at::kFloat).view({left.size(0), left.size(1), -1});
+}
+
+at::Tensor Products::over_columns(const at::Tensor& left, const at::Tensor& right) const {
+  const auto transposed = right.transpose(1, 2);
+  if (left.scalar_type() == at::kFloat) return left.bmm(transposed);
+  if (left.is_cpu()) return left.to(at::kFloat).bmm(transposed.to(at::kFloat));
+  return at::bmm(left, transposed, at::kFloat);
 }
 
 }  // namespace last::gemm

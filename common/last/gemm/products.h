@@ -1,13 +1,14 @@
 #pragma once
 
+#include <ATen/Context.h>
 #include <ATen/core/Tensor.h>
 
 #include "common/last/gemm/options.h"
 
 namespace last::gemm {
 
-// Switches TF32 in CUDA's fp32 products on or off for its lifetime; process-wide, as torch's switch
-// is. No effect on the CPU.
+// Switches TF32 in CUDA's fp32 products on or off for its lifetime, and partial sums in bf16 off;
+// process-wide, as torch's switches are. No effect on the CPU.
 class TensorFloat32 {
  public:
   explicit TensorFloat32(bool allowed);
@@ -17,29 +18,32 @@ class TensorFloat32 {
 
  private:
   bool before_;
+  at::CuBLASReductionOption bf16_sums_before_;
 };
 
-// The two shared products with the token maps, where nearly all arithmetic is. Sums are fp32
-// whatever the operands are. A row of `left` reaches only its own row of the result, so a diverged
-// network can't touch its neighbours.
+// Products of which nearly all arithmetic consists. Sums are fp32 whatever the operands are. A row
+// of `left` reaches only its own row of the result, so a diverged network can't touch its
+// neighbours.
 class Products {
  public:
   explicit Products(ProductPrecision precision) : precision_(precision) {}
 
   // The dtype in which token maps are kept.
   at::ScalarType operand_type() const;
-  // The dtype in which `left` of token_gradient is best written.
-  at::ScalarType gradient_type() const;
+  // The dtype in which each network's own numbers [c, L] are kept: bf16 or fp32.
+  at::ScalarType own_type() const;
   // Whether fp32 operands of other products may be rounded to TF32.
   bool tensor_float32() const { return precision_ != ProductPrecision::kFp32; }
 
-  // left [K, c, D], tokens [L, D]  ->  left tokens^T, fp32 [K, c, L]
+  // left fp32 [K, c, D], tokens [L, D]  ->  left tokens^T in own_type, [K, c, L]
   at::Tensor with_tokens(const at::Tensor& left, const at::Tensor& tokens) const;
-  // left [K, c, L], tokens [L, D]  ->  left tokens, fp32 [K, c, D]
+  // left in own_type [K, c, L], tokens [L, D]  ->  left tokens, fp32 [K, c, D]
   at::Tensor token_gradient(const at::Tensor& left, const at::Tensor& tokens) const;
+  // left in own_type [K, a, L], right in own_type [K, b, L]  ->  left right^T, fp32 [K, a, b]
+  at::Tensor over_columns(const at::Tensor& left, const at::Tensor& right) const;
 
  private:
-  at::Tensor multiply(const at::Tensor& left, const at::Tensor& right) const;
+  at::Tensor multiply(const at::Tensor& left, const at::Tensor& right, at::ScalarType result) const;
 
   ProductPrecision precision_;
 };

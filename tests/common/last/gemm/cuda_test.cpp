@@ -4,7 +4,9 @@
 
 #include "common/cli/device.h"
 #include "common/error.h"
+#include "common/last/gemm/columns.h"
 #include "common/last/gemm/engine.h"
+#include "common/last/gemm/products.h"
 #include "tests/common/last/bank_case.h"
 
 namespace last {
@@ -44,6 +46,25 @@ TEST_F(GemmEngineCudaTest, FirstGradientsEqualTheReference) {
       const auto step = run(*engine, bank, bank.all_active(), bank.parameters().to(device_));
       expect_close(step, run_reference(bank, bank.all_active()), 1e-5);
     }
+  }
+}
+
+// The engine would go on without them.
+TEST_F(GemmEngineCudaTest, KernelsAreUsed) {
+  gemm::Shape shape;
+  shape.dim = 96;
+  shape.tokens = 7;
+  shape.rank = shape.up_rows = 16;
+  shape.blocks = 3;
+  const gemm::TensorFloat32 allowed(true);  // must not matter
+  for (const auto type : {at::kBFloat16, at::kFloat}) {
+    const gemm::ColumnsSpec spec{shape, device_, type, type, 2, 3};
+    testing::internal::CaptureStderr();
+    const auto columns = gemm::make_columns(spec);
+    EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+    const gemm::TensorFloat32 exact(false);
+    EXPECT_LE(gemm::largest_difference(*columns, *gemm::make_torch_columns(spec), spec),
+              type == at::kFloat ? 1e-4 : 0.02);
   }
 }
 

@@ -7,7 +7,9 @@
 #include <c10/util/ThreadLocalDebugInfo.h>
 #include <gtest/gtest.h>
 
+#include "common/error.h"
 #include "common/last/gemm/engine.h"
+#include "common/last/gemm/fused_attention.h"
 #include "tests/common/last/bank_case.h"
 
 namespace last {
@@ -55,15 +57,18 @@ TEST(GemmPlan, PredictsWhatAStepAllocates) {
   for (const int64_t networks : {1, 6}) {
     for (const bool biases : {false, true}) {
       for (const int64_t modules : {1, 2}) {
-        BankCase bank = realistic(networks);
-        bank.network.biases = biases;
-        bank.network.modules = modules;
-        GemmOptions options;
-        options.attention_max_bytes = 4 << 20;
-        const int64_t predicted = gemm_bytes(bank.config(), networks, bank.images, options);
-        const int64_t measured = measured_bytes(bank, options);
-        EXPECT_GE(predicted, measured) << networks << " " << biases << " " << modules;
-        EXPECT_LE(predicted, measured * 4 / 3) << networks << " " << biases << " " << modules;
+        for (const auto attention : {AttentionKernel::kProducts, AttentionKernel::kFused}) {
+          BankCase bank = realistic(networks);
+          bank.network.biases = biases;
+          bank.network.modules = modules;
+          const GemmOptions options{.attention = attention, .attention_max_bytes = 4 << 20};
+          SCOPED_TRACE(concat(networks, " networks, biases ", biases, ", ", modules, " modules, ",
+                              attention == AttentionKernel::kFused ? "fused" : "products"));
+          const int64_t predicted = gemm_bytes(bank.config(), networks, bank.images, options);
+          const int64_t measured = measured_bytes(bank, options);
+          EXPECT_GE(predicted, measured);
+          EXPECT_LE(predicted, measured * 4 / 3);
+        }
       }
     }
   }
@@ -87,7 +92,13 @@ TEST(GemmPlan, EvenChunks) {
   GemmOptions options;
   options.max_bytes = gemm_bytes(bank.config(), 5, bank.images, options);
   EXPECT_EQ(plan_gemm(bank.config(), bank.images, options).networks, 3);
-  options.max_bytes = 1;
+  // CUDA's fused kernels can't count further.
+  options = {.attention = AttentionKernel::kFused, .max_bytes = int64_t{1} << 60};
+  EXPECT_EQ(plan_gemm(realistic(6).config(), 20000, options).networks, 3);
+  EXPECT_EQ(plan_gemm(realistic(6).config(), 70000, options).images, 35000);
+  EXPECT_TRUE(gemm::fused_attention_counts(32767, 8, 197, 16));
+  EXPECT_FALSE(gemm::fused_attention_counts(32768, 8, 197, 16));
+  options = {.max_bytes = 1};
   const auto plan = plan_gemm(bank.config(), bank.images, options);
   EXPECT_EQ(plan.networks, 1);
   EXPECT_EQ(plan.images, 1);
