@@ -95,5 +95,23 @@ TEST(StackedAdamW, ANetworkInABankIsTheNetworkAlone) {
   EXPECT_TRUE(at::equal(bank.network(3).head_bias, alone.head_bias));
 }
 
+TEST(StackedAdamW, ThreadsChangeNoBit) {
+  Parameters one;
+  one.head_weight = at::randn({3, 1000, 37});  // several runs per network, the last a short one
+  one.head_bias = at::randn({3, 1000});
+  Parameters many = one.clone();
+  StackedAdamW one_thread(one, 1), many_threads(many, 5);
+  for (int step = 0; step < 3; ++step) {
+    Parameters g = one.clone();
+    for (auto& [name, tensor] : g.named()) tensor.normal_();
+    const std::vector<StackedAdamW::Hyperparameters> rates = {
+        {0.01, 0.1, 0}, {0.02, 0.02, 1}, {0, 0.3, 3}};
+    one_thread.step(one, g, {1, 0, 1}, rates);
+    many_threads.step(many, g, {1, 0, 1}, rates);
+  }
+  EXPECT_TRUE(at::equal(one.head_weight, many.head_weight));
+  EXPECT_TRUE(at::equal(one.head_bias, many.head_bias));
+}
+
 }  // namespace
 }  // namespace last

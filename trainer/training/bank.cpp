@@ -50,7 +50,7 @@ Bank::Bank(std::vector<Setting> settings, const std::vector<Target>& targets,
       engine_(make_engine(bank_config(settings_, targets, backbone), compute)),
       parameters_(initial_parameters(settings_, engine_->config(), compute.device)),
       gradients_(parameters_.zeros_like()),
-      optimizer_(parameters_),
+      optimizer_(parameters_, compute.threads),
       active_(settings_.size(), 1),
       progress_(settings_.size()),
       target_index_(target_indices(settings_, compute.device)) {}

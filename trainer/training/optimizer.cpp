@@ -41,19 +41,26 @@ struct Stacked {
   const at::Tensor &parameter, &gradient, &first_moment, &second_moment;
 };
 
-void update_in_one_pass(const StepConstants& c, const Stacked& tensor, int64_t network) {
+// A run of elements of one tensor of one network, as long as it is worth a thread's while.
+struct Run {
+  StepConstants constants;
+  size_t tensor;  // in the order of Parameters::named
+  int64_t first, size;
+};
+constexpr int64_t kRunSize = int64_t{1} << 14;
+
+void update_in_one_pass(const Run& run, const Stacked& tensor) {
   constexpr auto b1 = static_cast<float>(kBeta1);
   constexpr auto b2 = static_cast<float>(kBeta2);
   constexpr auto one_minus_b1 = static_cast<float>(1 - kBeta1);
   constexpr auto one_minus_b2 = static_cast<float>(1 - kBeta2);
   constexpr auto eps = static_cast<float>(kEps);
-  const int64_t size = tensor.parameter.numel() / tensor.parameter.size(0);
-  const int64_t first = network * size;
-  const float* g = tensor.gradient.const_data_ptr<float>() + first;
-  float* p = tensor.parameter.mutable_data_ptr<float>() + first;
-  float* m = tensor.first_moment.mutable_data_ptr<float>() + first;
-  float* v = tensor.second_moment.mutable_data_ptr<float>() + first;
-  for (int64_t i = 0; i < size; ++i) {
+  const StepConstants c = run.constants;
+  const float* g = tensor.gradient.const_data_ptr<float>() + run.first;
+  float* p = tensor.parameter.mutable_data_ptr<float>() + run.first;
+  float* m = tensor.first_moment.mutable_data_ptr<float>() + run.first;
+  float* v = tensor.second_moment.mutable_data_ptr<float>() + run.first;
+  for (int64_t i = 0; i < run.size; ++i) {
     m[i] = b1 * m[i] + one_minus_b1 * g[i];
     v[i] = b2 * v[i] + one_minus_b2 * (g[i] * g[i]);
     p[i] = p[i] * c.decay - c.step_size * m[i] / (std::sqrt(v[i]) * c.root_scale + eps);
@@ -74,11 +81,13 @@ void update_with_tensors(const at::Tensor& constants, const Stacked& tensor) {
 
 }  // namespace
 
-StackedAdamW::StackedAdamW(const Parameters& parameters)
-    : StackedAdamW(parameters, parameters.head_weight.is_cpu() ? Form::kOnePass : Form::kTensors) {}
+StackedAdamW::StackedAdamW(const Parameters& parameters, int threads)
+    : StackedAdamW(parameters, parameters.head_weight.is_cpu() ? Form::kOnePass : Form::kTensors,
+                   threads) {}
 
-StackedAdamW::StackedAdamW(const Parameters& parameters, Form form)
+StackedAdamW::StackedAdamW(const Parameters& parameters, Form form, int threads)
     : form_(form),
+      threads_(std::make_unique<ThreadPool>(form == Form::kOnePass ? threads : 1)),
       first_moment_(parameters.zeros_like()),
       second_moment_(parameters.zeros_like()),
       steps_(static_cast<size_t>(parameters.head_weight.size(0)), 0) {}
@@ -89,6 +98,29 @@ void StackedAdamW::keep(const std::vector<int64_t>& networks, int64_t classes) {
   std::vector<int64_t> steps;
   for (const int64_t k : networks) steps.push_back(steps_[static_cast<size_t>(k)]);
   steps_ = std::move(steps);
+}
+
+void StackedAdamW::step_in_one_pass(Parameters& parameters, const Parameters& gradients,
+                                    const std::vector<int64_t>& chosen,
+                                    const std::vector<Hyperparameters>& networks) {
+  const auto p = parameters.named(), g = gradients.named();
+  const auto m = first_moment_.named(), v = second_moment_.named();
+  std::vector<Run> runs;
+  for (const int64_t network : chosen) {
+    const auto k = static_cast<size_t>(network);
+    for (size_t i = 0; i < p.size(); ++i) {
+      const auto c = constants_of(p[i].first, networks[k], steps_[k]);
+      const int64_t size = p[i].second.numel() / p[i].second.size(0);
+      for (int64_t first = 0; first < size; first += kRunSize) {
+        runs.push_back({c, i, network * size + first, std::min(kRunSize, size - first)});
+      }
+    }
+  }
+  threads_->for_each(static_cast<int64_t>(runs.size()), [&](int64_t index, int) {
+    const Run& run = runs[static_cast<size_t>(index)];
+    const size_t i = run.tensor;
+    update_in_one_pass(run, {p[i].second, g[i].second, m[i].second, v[i].second});
+  });
 }
 
 void StackedAdamW::step(Parameters& parameters, const Parameters& gradients,
@@ -102,21 +134,9 @@ void StackedAdamW::step(Parameters& parameters, const Parameters& gradients,
     chosen.push_back(static_cast<int64_t>(k));
   }
   if (chosen.empty()) return;
+  if (form_ == Form::kOnePass) return step_in_one_pass(parameters, gradients, chosen, networks);
   const auto p = parameters.named(), g = gradients.named();
   const auto m = first_moment_.named(), v = second_moment_.named();
-  const auto constants = [&](const std::string& tensor, int64_t network) {
-    const auto k = static_cast<size_t>(network);
-    return constants_of(tensor, networks[k], steps_[k]);
-  };
-  if (form_ == Form::kOnePass) {
-    for (const int64_t k : chosen) {
-      for (size_t i = 0; i < p.size(); ++i) {
-        update_in_one_pass(constants(p[i].first, k),
-                           {p[i].second, g[i].second, m[i].second, v[i].second}, k);
-      }
-    }
-    return;
-  }
   // All constants go to the device in one copy.
   const auto count = static_cast<int64_t>(chosen.size());
   auto table =
@@ -124,7 +144,8 @@ void StackedAdamW::step(Parameters& parameters, const Parameters& gradients,
   float* value = table.mutable_data_ptr<float>();
   for (const auto& [name, tensor] : p) {
     for (int64_t j = 0; j < count; ++j, ++value) {
-      const auto c = constants(name, chosen[static_cast<size_t>(j)]);
+      const auto k = static_cast<size_t>(chosen[static_cast<size_t>(j)]);
+      const auto c = constants_of(name, networks[k], steps_[k]);
       value[0] = c.decay;
       value[count] = c.step_size;
       value[2 * count] = c.root_scale;

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "common/last/parameters.h"
+#include "common/threads/thread_pool.h"
 
 namespace last {
 
@@ -23,8 +25,9 @@ class StackedAdamW {
   // operations for all networks at once, so that a GPU is not asked for thousands of small ones.
   enum class Form { kOnePass, kTensors };
 
-  explicit StackedAdamW(const Parameters& parameters);
-  StackedAdamW(const Parameters& parameters, Form form);
+  // threads: for kOnePass; the result doesn't depend on them.
+  explicit StackedAdamW(const Parameters& parameters, int threads = 1);
+  StackedAdamW(const Parameters& parameters, Form form, int threads = 1);
 
   // Updates the networks whose `active` entry is not 0.
   void step(Parameters& parameters, const Parameters& gradients, const std::vector<uint8_t>& active,
@@ -39,7 +42,12 @@ class StackedAdamW {
   std::vector<int64_t>& steps() { return steps_; }  // [K]
 
  private:
+  void step_in_one_pass(Parameters& parameters, const Parameters& gradients,
+                        const std::vector<int64_t>& chosen,
+                        const std::vector<Hyperparameters>& networks);
+
   Form form_;
+  std::unique_ptr<ThreadPool> threads_;
   Parameters first_moment_;
   Parameters second_moment_;
   std::vector<int64_t> steps_;
