@@ -26,6 +26,7 @@ if(LAST_SANITIZE)
   list(JOIN LAST_SANITIZE "," last_sanitize_list)
   target_compile_options(last_sanitize INTERFACE -fsanitize=${last_sanitize_list}
                                                  -fno-omit-frame-pointer)
+  target_compile_definitions(last_sanitize INTERFACE LAST_SANITIZED)
   target_link_options(last_sanitize INTERFACE -fsanitize=${last_sanitize_list})
 endif()
 

@@ -1,6 +1,8 @@
 #include "common/cli/program.h"
 
 #include <csignal>
+#include <cstdio>
+#include <cstdlib>
 #include <iostream>
 #include <new>
 
@@ -78,6 +80,16 @@ int run_program(const std::string& name, const std::string& summary,
     log_error(error.what());
   }
   return kExitError;
+}
+
+void end_program(int status) {
+#ifdef LAST_SANITIZED
+  std::exit(status);
+#else
+  std::cout.flush();
+  std::fflush(nullptr);
+  std::_Exit(status);
+#endif
 }
 
 }  // namespace last
