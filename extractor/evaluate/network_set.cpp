@@ -10,6 +10,7 @@
 #include <ATen/ops/softmax.h>
 #include <ATen/ops/zeros.h>
 
+#include "common/cli/log.h"
 #include "common/io/checksum.h"
 #include "common/last/engines/engines.h"
 
@@ -88,7 +89,9 @@ NetworkSet::NetworkSet(const std::vector<NamedBundle>& bundles, const BackboneIn
       config.label_smoothing.push_back(0.0);
     }
     Parameters parameters = stack(networks, backbone).to(device);
-    banks_.push_back({make_engine(std::move(config), {device, threads}), std::move(parameters)});
+    ComputeOptions compute{device, threads};
+    compute.warn = log_warning;
+    banks_.push_back({make_engine(std::move(config), compute), std::move(parameters)});
   }
 }
 

@@ -50,8 +50,8 @@ TEST_P(StackedAdamWForm, EqualsTorchsAdamW) {
 TEST(StackedAdamW, BothFormsAgree) {
   constexpr int64_t kNetworks = 4;
   Parameters one_pass;
-  one_pass.head_weight = at::randn({kNetworks, 3, 37});
-  one_pass.head_bias = at::randn({kNetworks, 3});
+  one_pass.head_weight = at::randn({kNetworks, 600, 37});  // more than one run of elements
+  one_pass.head_bias = at::randn({kNetworks, 600});
   one_pass.qkv_weight = at::randn({kNetworks, 2, 5, 6});
   Parameters tensors = one_pass.clone();
   StackedAdamW first(one_pass, StackedAdamW::Form::kOnePass);

@@ -54,6 +54,7 @@ void test_stage(const StageRunner& stages, TrainedStage& stage, std::vector<Ense
 // Where and how a run computes; what was left open in the options is decided there, too.
 ComputeOptions resolve_compute(RunOptions& options) {
   ComputeOptions compute = {resolve_device(options.device), configure_threads(options.threads)};
+  compute.warn = log_warning;
   compute.precision = options.precision = resolve_precision(options.precision, compute.device);
   return compute;
 }

@@ -87,7 +87,7 @@ StackedAdamW::StackedAdamW(const Parameters& parameters, int threads)
 
 StackedAdamW::StackedAdamW(const Parameters& parameters, Form form, int threads)
     : form_(form),
-      threads_(std::make_unique<ThreadPool>(form == Form::kOnePass ? threads : 1)),
+      threads_(form == Form::kOnePass ? std::make_unique<ThreadPool>(threads) : nullptr),
       first_moment_(parameters.zeros_like()),
       second_moment_(parameters.zeros_like()),
       steps_(static_cast<size_t>(parameters.head_weight.size(0)), 0) {}

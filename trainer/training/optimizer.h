@@ -21,7 +21,7 @@ class StackedAdamW {
     double weight_decay = 0;
   };
 
-  // How a step is computed: one pass over memory, network by network (CPU only), or a few tensor
+  // How a step is computed: one pass over memory, shared out to threads (CPU only), or a few tensor
   // operations for all networks at once, so that a GPU is not asked for thousands of small ones.
   enum class Form { kOnePass, kTensors };
 

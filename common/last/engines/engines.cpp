@@ -73,6 +73,7 @@ GemmOptions gemm_options(const ComputeOptions& compute) {
   // In fp32 the batched products are the faster ones.
   if (options.products == ProductPrecision::kBf16) options.attention = AttentionKernel::kFused;
   options.max_bytes = compute.max_scratch_bytes;
+  options.warn = compute.warn;
   return options;
 }
 

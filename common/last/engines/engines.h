@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -29,6 +30,8 @@ struct ComputeOptions {
   Precision precision = Precision::kFloat32;
   // Working memory that an engine on a GPU may take; on a CPU it needs little and always the same.
   int64_t max_scratch_bytes = int64_t{4} << 30;
+  // Told, once, where a GPU has to be used in a slower way than it should; may be empty.
+  std::function<void(const std::string&)> warn = {};
 };
 
 // The fastest engine for the device: fused on the CPU, GEMM on a GPU. An Error where

@@ -7,11 +7,17 @@
 // one. Matrices [rows, L] are row-major, so that neighbouring columns are neighbours in memory.
 
 #ifdef __CUDACC_RTC__
-#define LAST_COLUMN __device__ __forceinline__
+#define LAST_DEVICE __device__ __forceinline__
 #define LAST_UNROLL _Pragma("unroll 8")
+LAST_DEVICE float last_from_bits(unsigned bits) { return __uint_as_float(bits); }
+LAST_DEVICE unsigned last_to_bits(float x) { return __float_as_uint(x); }
+LAST_DEVICE float last_square_root(float x) { return sqrtf(x); }
 #else
-#define LAST_COLUMN inline
-#define LAST_UNROLL _Pragma("GCC unroll 8")
+#define LAST_DEVICE inline
+#define LAST_UNROLL
+LAST_DEVICE float last_from_bits(unsigned bits) { return __builtin_bit_cast(float, bits); }
+LAST_DEVICE unsigned last_to_bits(float x) { return __builtin_bit_cast(unsigned, x); }
+LAST_DEVICE float last_square_root(float x) { return __builtin_sqrtf(x); }
 #endif
 
 namespace last::gemm::columns {
@@ -20,37 +26,13 @@ struct Bf16 {
   unsigned short bits;
 };
 
-LAST_COLUMN float from_bits(unsigned bits) {
-#ifdef __CUDACC_RTC__
-  return __uint_as_float(bits);
-#else
-  return __builtin_bit_cast(float, bits);
-#endif
-}
+LAST_DEVICE float widen(float x) { return x; }
+LAST_DEVICE float widen(Bf16 x) { return last_from_bits(static_cast<unsigned>(x.bits) << 16); }
 
-LAST_COLUMN unsigned to_bits(float x) {
-#ifdef __CUDACC_RTC__
-  return __float_as_uint(x);
-#else
-  return __builtin_bit_cast(unsigned, x);
-#endif
-}
-
-LAST_COLUMN float square_root(float x) {
-#ifdef __CUDACC_RTC__
-  return sqrtf(x);
-#else
-  return __builtin_sqrtf(x);
-#endif
-}
-
-LAST_COLUMN float widen(float x) { return x; }
-LAST_COLUMN float widen(Bf16 x) { return from_bits(static_cast<unsigned>(x.bits) << 16); }
-
-LAST_COLUMN void set(float& out, float x) { out = x; }
+LAST_DEVICE void set(float& out, float x) { out = x; }
 // To the nearest, ties to even.
-LAST_COLUMN void set(Bf16& out, float x) {
-  const unsigned bits = to_bits(x);
+LAST_DEVICE void set(Bf16& out, float x) {
+  const unsigned bits = last_to_bits(x);
   const unsigned rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
   out.bits = static_cast<unsigned short>(x == x ? rounded : 0x7fc0);
 }
@@ -71,13 +53,13 @@ struct Rows {
 };
 
 template <class T>
-LAST_COLUMN T* column_of(const Rows<T>& rows, long long network, long long image, long long token) {
+LAST_DEVICE T* column_of(const Rows<T>& rows, long long network, long long image, long long token) {
   return rows.data + network * rows.network + image * rows.image + token * rows.token;
 }
 
 // Stores value(e) in rows e = 0 .. count - 1.
 template <class T, class Value>
-LAST_COLUMN void store_rows(const Rows<T>& rows, T* column, int count, const Value& value) {
+LAST_DEVICE void store_rows(const Rows<T>& rows, T* column, int count, const Value& value) {
   if (rows.packed) {
     for (int first = 0; first < count; first += Pack<T>::kSize) {
       Pack<T> pack;
@@ -91,7 +73,7 @@ LAST_COLUMN void store_rows(const Rows<T>& rows, T* column, int count, const Val
 
 // Calls use(e, number) for rows e = 0 .. count - 1.
 template <class T, class Use>
-LAST_COLUMN void load_rows(const Rows<T>& rows, const T* column, int count, const Use& use) {
+LAST_DEVICE void load_rows(const Rows<T>& rows, const T* column, int count, const Use& use) {
   if (rows.packed) {
     for (int first = 0; first < count; first += Pack<T>::kSize) {
       const Pack<T> pack = *reinterpret_cast<const Pack<T>*>(column + first);
@@ -101,6 +83,9 @@ LAST_COLUMN void load_rows(const Rows<T>& rows, const T* column, int count, cons
     for (int e = 0; e < count; ++e) use(e, widen(column[e * rows.row]));
   }
 }
+
+// Where the variance was clamped, alpha^2 tau^2 eps is one, but for rounding.
+constexpr float kBelowOne = 1 - 1e-5F;
 
 struct Sizes {
   long long columns;  // L
@@ -115,7 +100,7 @@ struct Sizes {
 
 // kRank: the rank where it is known when this is compiled, else 0.
 template <int kRank>
-LAST_COLUMN int rank_of(const Sizes& sizes) {
+LAST_DEVICE int rank_of(const Sizes& sizes) {
   return kRank > 0 ? kRank : sizes.rank;
 }
 
@@ -136,7 +121,7 @@ struct Project {
 };
 
 template <class T, class A, int kRank>
-LAST_COLUMN void project(const Project<T, A>& a, long long k, long long l) {
+LAST_DEVICE void project(const Project<T, A>& a, long long k, long long l) {
   const int rank = rank_of<kRank>(a.sizes), before = a.sizes.before;
   const long long columns = a.sizes.columns;
   T* s = a.products + k * (3 * rank + before) * columns + l;
@@ -154,7 +139,7 @@ LAST_COLUMN void project(const Project<T, A>& a, long long k, long long l) {
     const float kappa = tau * (2 * sum + tau * a.q[k * columns + l]) / a.sizes.dim;
     // The variance is not negative. (A comparison that NaN passes through.)
     const float least = a.sizes.eps * tau * tau;
-    alpha = 1 / square_root(1 + kappa < least ? least : 1 + kappa);
+    alpha = 1 / last_square_root(1 + kappa < least ? least : 1 + kappa);
     a.alpha[k * columns + l] = alpha;
   }
   const long long image = l / a.sizes.tokens, token = l % a.sizes.tokens;
@@ -180,23 +165,22 @@ struct AddBranch {
   Rows<A> attended;
   const T* u;  // [K] of [s, L], u_network apart; null where before = 0: u = 0
   long long u_network;
-  const float* gram;  // H_ii [K, s, s]
+  const float* gram;  // H_ii [K, s, s]; null for the last module, where q is not needed
   long long gram_network, gram_row;
   T* branches;   // [K, M s, L], of which rows `before` on are written
-  T* gram_sums;  // [K, s, L]  u + H_ii O_i; null for the last module, where q is not needed
+  T* gram_sums;  // [K, s, L]  u + H_ii O_i; null where the backward pass is not wanted
   float* q;      // [K, L]
 };
 
 template <class T, class A, int kRank>
-LAST_COLUMN void add_branch(const AddBranch<T, A>& a, long long k, long long l) {
+LAST_DEVICE void add_branch(const AddBranch<T, A>& a, long long k, long long l) {
   const int rank = rank_of<kRank>(a.sizes), up_rows = a.sizes.up_rows;
   const long long columns = a.sizes.columns;
   T* __restrict__ o = a.branches + (k * a.sizes.all_up_rows + a.sizes.before) * columns + l;
   const A* attended = column_of(a.attended, k, l / a.sizes.tokens, l % a.sizes.tokens);
   load_rows(a.attended, attended, rank, [&](int e, float x) { set(o[e * columns], x); });
   if (up_rows > rank) set(o[rank * columns], 1);
-  if (a.gram_sums == nullptr) return;
-  T* __restrict__ gram_sums = a.gram_sums + k * up_rows * columns + l;
+  if (a.gram == nullptr) return;
   const float* __restrict__ gram = a.gram + k * a.gram_network;
   float q = 0;
   for (int c = 0; c < up_rows; ++c) {
@@ -204,7 +188,7 @@ LAST_COLUMN void add_branch(const AddBranch<T, A>& a, long long k, long long l) 
     LAST_UNROLL
     for (int e = 0; e < rank; ++e) own += gram[c * a.gram_row + e] * widen(o[e * columns]);
     const float u = a.u == nullptr ? 0 : widen(a.u[k * a.u_network + c * columns + l]);
-    set(gram_sums[c * columns], u + own);
+    if (a.gram_sums != nullptr) set(a.gram_sums[(k * up_rows + c) * columns + l], u + own);
     q += widen(o[c * columns]) * (2 * u + own);
   }
   a.q[k * columns + l] += q;
@@ -215,13 +199,13 @@ template <class T, class A>
 struct AttendedGradient {
   Sizes sizes;
   const float* d_branches;  // [K, M s, L]
-  const T* gram_sums;       // [K, s, L] or null
+  const T* gram_sums;       // [K, s, L]  u + H_ii O_i; null where the backward pass is not wanted
   const float* d_q;         // [K, L]
   Rows<A> d_attended;
 };
 
 template <class T, class A, int kRank>
-LAST_COLUMN void attended_gradient(const AttendedGradient<T, A>& a, long long k, long long l) {
+LAST_DEVICE void attended_gradient(const AttendedGradient<T, A>& a, long long k, long long l) {
   const int rank = rank_of<kRank>(a.sizes);
   const long long columns = a.sizes.columns;
   const float* d_o = a.d_branches + (k * a.sizes.all_up_rows + a.sizes.before) * columns + l;
@@ -251,7 +235,7 @@ struct ProjectBackward {
 };
 
 template <class T, class A, int kRank>
-LAST_COLUMN void project_backward(const ProjectBackward<T, A>& a, long long k, long long l) {
+LAST_DEVICE void project_backward(const ProjectBackward<T, A>& a, long long k, long long l) {
   const int rank = rank_of<kRank>(a.sizes), before = a.sizes.before, up_rows = a.sizes.up_rows;
   const long long columns = a.sizes.columns;
   const int cross_rows = before > 0 ? 3 * rank : 0;
@@ -284,7 +268,7 @@ LAST_COLUMN void project_backward(const ProjectBackward<T, A>& a, long long k, l
   if (before == 0) return;
 
   // dkappa = -alpha^3 dalpha / 2, and 0 where the variance was clamped
-  const bool unclamped = alpha * alpha * tau * tau * a.sizes.eps < 1 - 1e-5F;
+  const bool unclamped = alpha * alpha * tau * tau * a.sizes.eps < kBelowOne;
   const float d_kappa = unclamped ? -0.5F * alpha * alpha * alpha * d_alpha : 0;
   // kappa = (2 tau sum_j <O_j, G_j> + tau^2 q) / D:  dG_j = d<,> O_j
   const float d_inner = 2 * d_kappa * tau / a.sizes.dim;
@@ -306,7 +290,7 @@ struct AddToBranches {
 };
 
 template <class T, int kRank>
-LAST_COLUMN void add_to_branches(const AddToBranches<T>& a, long long k, long long l) {
+LAST_DEVICE void add_to_branches(const AddToBranches<T>& a, long long k, long long l) {
   const int rank = rank_of<kRank>(a.sizes), before = a.sizes.before;
   const long long columns = a.sizes.columns;
   const T* __restrict__ g = a.products + (k * (3 * rank + before) + 3 * rank) * columns + l;
@@ -323,9 +307,10 @@ LAST_COLUMN void add_to_branches(const AddToBranches<T>& a, long long k, long lo
 
 #ifdef __CUDACC_RTC__
 
-// One thread per column. LAST_PRODUCT, LAST_ATTENTION and LAST_RANK are given to the compiler.
+// One thread per column. LAST_PRODUCT, LAST_ATTENTION, LAST_RANK and LAST_THREADS (of a block)
+// are given to the compiler.
 #define LAST_KERNEL(name, Arguments, call)                                             \
-  extern "C" __global__ void __launch_bounds__(128) name(const Arguments a) {          \
+  extern "C" __global__ void __launch_bounds__(LAST_THREADS) name(const Arguments a) { \
     const long long l = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x; \
     if (l < a.sizes.columns) call(a, blockIdx.y, l);                                   \
   }

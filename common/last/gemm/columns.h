@@ -2,7 +2,9 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <string>
 
 #include <ATen/core/Tensor.h>
 
@@ -29,7 +31,7 @@ class Columns {
                        const at::Tensor& constant, at::Tensor& alpha, const QkvRows& qkv) const = 0;
 
   // attended [K, r, B, n] to the rows i of branches [K, M s, L]; with `gram` H_ii [K, s, s], if
-  // defined, gram_sums [K, s, L] is written and q becomes that of the next module.
+  // defined, q becomes that of the next module, and gram_sums [K, s, L], if defined, is written.
   virtual void add_branch(int64_t i, const at::Tensor& attended, const at::Tensor& cross,
                           const at::Tensor& gram, at::Tensor& branches, at::Tensor& gram_sums,
                           at::Tensor& q) const = 0;
@@ -52,8 +54,9 @@ class Columns {
                                const at::Tensor& d_inner, at::Tensor& d_branches) const = 0;
 };
 
-// What Columns are made for. products: the type of products and branches; attention: that of the
-// attention's operands (fp32 or bf16, the latter only with products in bf16). The rest is fp32.
+// What Columns are made for. products: fp32 or bf16, the type of products, cross, branches,
+// gram_sums and through, and of d_products and d_cross; attention: that of the attention's
+// operands, bf16 only with products in bf16. The rest is fp32.
 struct ColumnsSpec {
   Shape shape;
   c10::Device device = c10::Device(c10::kCPU);
@@ -61,6 +64,8 @@ struct ColumnsSpec {
   at::ScalarType attention = at::kFloat;
   int64_t networks = 1;
   int64_t images = 1;
+  std::function<void(const std::string&)> warn =
+      {};  // told what make_columns can't do; may be empty
 };
 
 // One pass over memory each: column_kernels.h, compiled for the GPU when it is first needed. Where

@@ -40,7 +40,7 @@ class RandomTensors {
 
 // All that the five functions write for module i.
 std::vector<at::Tensor> outputs(const Columns& columns, const ColumnsSpec& spec, int64_t i,
-                                bool token_major) {
+                                bool token_major, bool clamped) {
   const Shape& shape = spec.shape;
   const int64_t networks = spec.networks, s = shape.up_rows, rank3 = shape.qkv_rows();
   const int64_t count = spec.images * shape.tokens, before = i * s;
@@ -55,8 +55,15 @@ std::vector<at::Tensor> outputs(const Columns& columns, const ColumnsSpec& spec,
   auto products = own(rank3 + before), branches = own(all_up_rows), gram_sums = own(s);
   auto q = random.positive({networks, count}), alpha = random.positive({networks, count});
   const auto tau = random.positive({count});
-  const auto constant = random({networks, rank3}, at::kFloat);
-  auto gram = random({networks, s, s}, at::kFloat), cross = own(rank3 + s);
+  if (clamped) {  // a variance far below zero
+    const auto o = branches.narrow(1, 0, before);
+    o.abs_().add_(2);
+    products.narrow(1, rank3, before).copy_(o).mul_(-shape.dim);
+  }
+  // Cut out of larger ones, as the engine's are.
+  const auto constant = random({networks, 2, rank3}, at::kFloat).select(1, 1);
+  auto gram = random({networks, s + 1, s + 2}, at::kFloat).narrow(1, 1, s).narrow(2, 2, s);
+  auto cross = own(rank3 + s);
   if (i == 0) cross.reset();
   if (i + 1 == shape.modules()) {
     gram.reset();
@@ -82,7 +89,8 @@ double difference(const at::Tensor& a, const at::Tensor& b) {
   const auto largest = [](const at::Tensor& t) {
     return t.to(at::kDouble).abs().max().item<double>();
   };
-  const double result = largest(a.to(at::kDouble).sub(b.to(at::kDouble))) / largest(b);
+  const double scale = largest(b);
+  const double result = largest(a.to(at::kDouble).sub(b.to(at::kDouble))) / (scale > 0 ? scale : 1);
   return result == result ? result : std::numeric_limits<double>::infinity();
 }
 
@@ -90,11 +98,14 @@ double difference(const at::Tensor& a, const at::Tensor& b) {
 
 double largest_difference(const Columns& a, const Columns& b, const ColumnsSpec& spec) {
   double result = 0;
-  for (const bool token_major : {false, true}) {
-    for (int64_t i = 0; i < spec.shape.modules(); ++i) {
-      const auto of_a = outputs(a, spec, i, token_major), of_b = outputs(b, spec, i, token_major);
-      for (size_t t = 0; t < of_a.size(); ++t) {
-        if (of_a[t].defined()) result = std::max(result, difference(of_a[t], of_b[t]));
+  for (int64_t i = 0; i < spec.shape.modules(); ++i) {
+    for (const bool token_major : {false, true}) {
+      for (const bool clamped : {false, true}) {
+        const auto of_a = outputs(a, spec, i, token_major, clamped);
+        const auto of_b = outputs(b, spec, i, token_major, clamped);
+        for (size_t t = 0; t < of_a.size(); ++t) {
+          if (of_a[t].defined()) result = std::max(result, difference(of_a[t], of_b[t]));
+        }
       }
     }
   }

@@ -1,6 +1,5 @@
 #include "common/last/gemm/cuda_kernels.h"
 
-#include <algorithm>
 #include <dlfcn.h>
 
 #include <c10/core/DeviceGuard.h>
@@ -106,7 +105,8 @@ std::string compile(const std::string& source, const std::vector<std::string>& d
       error != 0 ? text_of(c.log_size, c.log) : text_of(c.cubin_size, c.cubin);
   c.destroy_program(&program);
   if (error != 0) {
-    fail("CUDA's run-time compiler, for ", options.front(), " (error ", error, "): ", result);
+    fail("CUDA's run-time compiler, for ", options.front(), " (error ", error,
+         "): ", result.c_str());
   }
   return result;
 }

@@ -8,8 +8,7 @@
 
 namespace last::gemm {
 
-// The text of column_kernels.h.
-extern const char* const kColumnKernelsSource;
+inline constexpr int64_t kMostBlocks = 65535;  // of a kernel in its second direction
 
 // CUDA kernels that are compiled from `source` for the device's processor when they are first
 // asked for, with the compiler that comes with libtorch; so neither a CUDA toolkit nor a GPU is
@@ -21,7 +20,7 @@ class CudaKernels {
               const c10::Device& device);
 
   // blocks_x * blocks_y blocks of `threads` threads; `arguments` is the kernel's only parameter,
-  // passed by value.
+  // passed by value. Error: what CUDA says, or that torch's current stream is another one.
   void launch(const char* kernel, int64_t blocks_x, int64_t blocks_y, int threads,
               const void* arguments) const;
 

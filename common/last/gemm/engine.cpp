@@ -66,11 +66,12 @@ class GemmEngine final : public Engine {
   Parameters backward(const TokenMaps& maps, const Parameters& p, Forward& forward,
                       const at::Tensor& d_logits) const;
   ModuleContext training() const {
-    return {shape_, products_, options_.attention, options_.attention_max_bytes};
+    return {shape_, products_, options_.attention, options_.attention_max_bytes, options_.warn};
   }
   // Predictions don't depend on how training is computed.
   ModuleContext prediction() const {
-    return {shape_, exact_, AttentionKernel::kProducts, options_.attention_max_bytes};
+    return {shape_, exact_, AttentionKernel::kProducts, options_.attention_max_bytes,
+            options_.warn};
   }
 
   BankConfig config_;
@@ -90,7 +91,10 @@ class GemmEngine final : public Engine {
 };
 
 GemmEngine::GemmEngine(BankConfig config, c10::Device device, GemmOptions options)
-    : config_(std::move(config)), device_(device), options_(options), products_(options.products) {
+    : config_(std::move(config)),
+      device_(device),
+      options_(std::move(options)),
+      products_(options_.products) {
   check_network_config(config_.network, config_.backbone);
   if (config_.classes.empty() || config_.label_smoothing.size() != config_.classes.size()) {
     fail("GEMM engine: ", config_.classes.size(), " class counts and ",
@@ -171,7 +175,7 @@ GemmEngine::Forward GemmEngine::forward(const TokenMaps& maps, const Parameters&
   auto pooled = maps.pooled.unsqueeze(0).expand({chunk.size(), images, shape_.dim});
   if (shape_.modules() > 0) {
     {
-      const gemm::TensorFloat32 allowed(context.products.tensor_float32());
+      const gemm::ProductSwitches allowed(context.products.tensor_float32());
       result.weights = gemm::make_weights(p, shape_);
       result.activations = gemm::modules_forward(context, maps, result.weights, keep_states);
     }
@@ -205,7 +209,7 @@ Parameters GemmEngine::backward(const TokenMaps& maps, const Parameters& p, Forw
       .narrow(3, shape_.first_pooled, shape_.pooled)
       .copy_(d_pooled_branches.div(static_cast<double>(shape_.pooled)).unsqueeze(3));
   {
-    const gemm::TensorFloat32 allowed(products_.tensor_float32());
+    const gemm::ProductSwitches allowed(products_.tensor_float32());
     gemm::modules_backward(training(), maps, weights, forward.activations, d_branches, gradient);
     gemm::weights_backward(p, weights, gradient, shape_, result);
   }
@@ -216,7 +220,7 @@ BatchResult GemmEngine::forward_backward(const at::Tensor& features, const at::T
                                          const std::vector<uint8_t>& active,
                                          const Parameters& parameters, Parameters& gradients) {
   const at::NoGradGuard no_gradients;
-  const gemm::TensorFloat32 exact(false);
+  const gemm::ProductSwitches exact(false);
   check(features, active, parameters);
   check_labels(features, labels);
   const int64_t networks = config_.networks(), batch = features.size(0);
@@ -264,7 +268,7 @@ BatchResult GemmEngine::forward_backward(const at::Tensor& features, const at::T
 at::Tensor GemmEngine::logits(const at::Tensor& features, const std::vector<uint8_t>& active,
                               const Parameters& parameters) {
   const at::NoGradGuard no_gradients;
-  const gemm::TensorFloat32 exact(false);
+  const gemm::ProductSwitches exact(false);
   check(features, active, parameters);
   const int64_t batch = features.size(0);
   auto result = at::full({config_.networks(), batch, own_class_.size(2)},

@@ -11,11 +11,12 @@
 #include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu.h>
 #include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu_backward.h>
 
+#include "common/last/gemm/cuda_kernels.h"
+
 namespace last::gemm {
 namespace {
 
-constexpr double kScale = 1;            // 1/sqrt(d) is in q already
-constexpr int64_t kMostBlocks = 65535;  // of a CUDA kernel in its second direction
+constexpr double kScale = 1;  // 1/sqrt(d) is in q already
 
 int64_t round_up(int64_t value, int64_t to) { return (value + to - 1) / to * to; }
 
@@ -87,10 +88,10 @@ bool fused_attention_fits(const c10::Device& device, int64_t head_dim, at::Scala
   return operands == at::kFloat ? head_dim % 4 == 0 : head_dim % 8 == 0 && head_dim <= 192;
 }
 
-bool fused_attention_counts(int64_t count, int64_t heads, int64_t tokens, int64_t head_dim) {
+bool fused_attention_can_index(int64_t batch, int64_t heads, int64_t tokens, int64_t head_dim) {
   // The flash kernel finds its place in dQ's sums with 32 bits.
-  return count <= kMostBlocks &&
-         count * heads * flash_sums(tokens, head_dim) < std::numeric_limits<int32_t>::max();
+  return batch <= kMostBlocks &&
+         batch * heads * flash_sums(tokens, head_dim) < std::numeric_limits<int32_t>::max();
 }
 
 at::Tensor fused_attention(const at::Tensor& qkv, FusedAttentionState& state) {

@@ -14,8 +14,8 @@ namespace last::gemm {
 // (on a CPU only operands and results are rounded).
 bool fused_attention_fits(const c10::Device& device, int64_t head_dim, at::ScalarType operands);
 
-// Whether CUDA's kernels can count that far: N images of networks at a time, h heads each.
-bool fused_attention_counts(int64_t count, int64_t heads, int64_t tokens, int64_t head_dim);
+// Whether CUDA's kernels find their way in N = `batch` (network, image), with h heads each.
+bool fused_attention_can_index(int64_t batch, int64_t heads, int64_t tokens, int64_t head_dim);
 
 // What the backward pass needs of the forward pass.
 struct FusedAttentionState {

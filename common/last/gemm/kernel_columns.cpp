@@ -1,15 +1,17 @@
-#include <cmath>
+#include <cstdint>
+#include <exception>
 #include <map>
+#include <memory>
 #include <mutex>
+#include <string>
 #include <tuple>
 #include <utility>
+#include <vector>
 
-#include <ATen/Parallel.h>
-
-#include "common/cli/log.h"
 #include "common/error.h"
 #include "common/last/config.h"
 #include "common/last/gemm/column_kernels.h"
+#include "common/last/gemm/column_kernels_source.h"
 #include "common/last/gemm/columns.h"
 #include "common/last/gemm/cuda_kernels.h"
 #include "common/last/gemm/products.h"
@@ -17,8 +19,7 @@
 namespace last::gemm {
 namespace {
 
-constexpr int kThreads = 128;        // of a block; column_kernels.h says so to the compiler
-constexpr int64_t kGrain = 1 << 10;  // columns that are worth a CPU thread
+constexpr int kThreads = 128;  // of a block
 
 const char* type_name(at::ScalarType type) { return type == at::kBFloat16 ? "Bf16" : "float"; }
 
@@ -102,9 +103,9 @@ void KernelColumns::run(const char* kernel, const Arguments& arguments,
     kernels_->launch(kernel, (columns_ + kThreads - 1) / kThreads, networks_, kThreads, &arguments);
     return;
   }
-  at::parallel_for(0, networks_ * columns_, kGrain, [&](int64_t begin, int64_t end) {
-    for (int64_t at = begin; at < end; ++at) column(arguments, at / columns_, at % columns_);
-  });
+  for (int64_t k = 0; k < networks_; ++k) {
+    for (int64_t l = 0; l < columns_; ++l) column(arguments, k, l);
+  }
 }
 
 void KernelColumns::project(int64_t i, at::Tensor& products, const at::Tensor& cross,
@@ -203,21 +204,24 @@ std::shared_ptr<const CudaKernels> compile(const ColumnsSpec& spec) {
         kColumnKernelsSource,
         std::vector<std::string>{concat("LAST_PRODUCT=", type_name(spec.products)),
                                  concat("LAST_ATTENTION=", type_name(spec.attention)),
-                                 concat("LAST_RANK=", spec.shape.rank)},
+                                 concat("LAST_RANK=", spec.shape.rank),
+                                 concat("LAST_THREADS=", kThreads)},
         spec.device);
     ColumnsSpec small = spec;
     small.networks = 2;
     small.images = 3;
     small.shape.blocks = 3;
     small.shape.modules_per_block = 1;
-    const TensorFloat32 exact(false);
+    const ProductSwitches exact(false);
     const double difference =
         largest_difference(KernelColumns(small, kernels), *make_torch_columns(small), small);
     if (difference <= tolerance(spec.products)) return kernels;
     fail("they differ from torch's operations by ", difference);
   } catch (const std::exception& error) {
-    log_warning(concat("the kernels for ", spec.device.str(), " can't be used: ", error.what(),
+    if (spec.warn) {
+      spec.warn(concat("the kernels for ", spec.device.str(), " can't be used: ", error.what(),
                        "; going on with torch's operations, which are slower"));
+    }
   }
   return nullptr;
 }
@@ -225,6 +229,14 @@ std::shared_ptr<const CudaKernels> compile(const ColumnsSpec& spec) {
 }  // namespace
 
 std::unique_ptr<Columns> make_columns(const ColumnsSpec& spec) {
+  const bool known_types = spec.products == at::kFloat ? spec.attention == at::kFloat
+                                                       : spec.products == at::kBFloat16 &&
+                                                             (spec.attention == at::kFloat ||
+                                                              spec.attention == at::kBFloat16);
+  if (!known_types) {
+    fail("columns: there are no kernels for products in ", at::toString(spec.products),
+         " and attention in ", at::toString(spec.attention));
+  }
   if (spec.device.is_cpu()) return std::make_unique<KernelColumns>(spec, nullptr);
   using Key = std::tuple<int, at::ScalarType, at::ScalarType, int64_t, int64_t>;
   static std::mutex mutex;

@@ -7,14 +7,12 @@
 namespace last::gemm {
 
 bool ModuleContext::fused_attention(const c10::Device& device) const {
-  const auto operands = products.operand_type() == at::kBFloat16 ? at::kBFloat16 : at::kFloat;
   return attention == AttentionKernel::kFused &&
-         fused_attention_fits(device, shape.head_dim(), operands);
+         fused_attention_fits(device, shape.head_dim(), products.own_type());
 }
 
 at::ScalarType ModuleContext::attention_type(const c10::Device& device) const {
-  const bool rounded = products.operand_type() == at::kBFloat16 && fused_attention(device);
-  return rounded ? at::kBFloat16 : at::kFloat;
+  return fused_attention(device) ? products.own_type() : at::kFloat;
 }
 
 ModuleAttention::ModuleAttention(const ModuleContext& context, const c10::Device& device,
@@ -40,7 +38,7 @@ at::Tensor ModuleAttention::make_output() const {
 
 // [K B, n, h, d] -> [K, r, B, n]
 at::Tensor ModuleAttention::token_major_rows(const at::Tensor& t) const {
-  return t.reshape({networks_, images_, shape_.tokens, shape_.rank}).permute({0, 3, 1, 2});
+  return t.view({networks_, images_, shape_.tokens, shape_.rank}).permute({0, 3, 1, 2});
 }
 
 QkvRows ModuleAttention::qkv_rows(const at::Tensor& qkv) const {
@@ -65,7 +63,7 @@ at::Tensor ModuleAttention::forward(AttentionState& state) const {
 QkvRows ModuleAttention::backward(const AttentionState& state, const at::Tensor& d_output) const {
   if (!fused_) return qkv_rows(attention_backward(state.qkv, d_output, max_bytes_));
   auto d_qkv = fused_attention_backward(state.qkv, state.fused, d_output);
-  for (auto& gradient : d_qkv) gradient = token_major_rows(gradient);
+  for (auto& gradient : d_qkv) gradient = token_major_rows(gradient.contiguous());
   return d_qkv;
 }
 

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <string>
 
 #include <ATen/core/Tensor.h>
 
@@ -18,6 +20,7 @@ struct ModuleContext {
   const Products& products;
   AttentionKernel attention;
   int64_t attention_max_bytes;
+  const std::function<void(const std::string&)>& warn;
 
   bool fused_attention(const c10::Device& device) const;
   // bf16 where the products with the token maps are and the kernel is a fused one, else fp32.

@@ -2,7 +2,6 @@
 
 #include <utility>
 
-#include <ATen/ops/bmm.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/zeros.h>
@@ -17,8 +16,9 @@ Activations modules_forward(const ModuleContext& context, const TokenMaps& maps,
   const auto device = weights.up.device();
   const auto own = weights.up.options().dtype(context.products.own_type());
   const ModuleAttention attention(context, device, networks, images);
-  const auto per_column = make_columns({shape, device, context.products.own_type(),
-                                        context.attention_type(device), networks, images});
+  const auto per_column =
+      make_columns({shape, device, context.products.own_type(), context.attention_type(device),
+                    networks, images, context.warn});
   Activations result;
   result.branches = at::empty({networks, shape.modules() * s, columns}, own);
   auto q = at::zeros({networks, columns}, weights.up.options());
@@ -46,7 +46,7 @@ Activations modules_forward(const ModuleContext& context, const TokenMaps& maps,
     at::Tensor gram;
     if (!last) {
       gram = x.narrow(1, rank3, s).narrow(2, i * s, s);
-      state.gram_sums = at::empty({networks, s, columns}, own);
+      if (keep_states) state.gram_sums = at::empty({networks, s, columns}, own);
     }
     per_column->add_branch(i, output, cross, gram, result.branches, state.gram_sums, q);
     if (keep_states) result.states.push_back(std::move(state));

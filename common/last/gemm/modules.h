@@ -23,6 +23,8 @@ namespace last::gemm {
 // few channels that outgrow all others, cost no digits. q grows from module to module,
 //   q_{i+1} = q_i + <O_i, 2 u_i + H_ii O_i>,  u_i = sum_{j<i} H_ij O_j,  H_ij = bar(A_i) bar(A_j)^T
 // whose terms are sums of at most r numbers each. var(x) >= 0 is kappa >= eps tau^2 - 1.
+//
+// What is not said to be fp32 below is of Products::own_type, the attention's operands aside.
 struct ModuleState {
   at::Tensor products;   // [K, 3r + i s, L]  S, then G_j = bar(A_j) P_hat^T of all j < i
   at::Tensor alpha;      // fp32 [K, L]; undefined for module 0, where it is one
@@ -30,7 +32,6 @@ struct ModuleState {
   AttentionState attention;
 };
 
-// What is not said to be fp32 is of Products::own_type.
 struct Activations {
   at::Tensor branches;              // [K, M s, L]  O_0, O_1, ..; a bias' row is one
   std::vector<ModuleState> states;  // [M] where the backward pass is wanted, else empty

@@ -1,4 +1,3 @@
-#include <ATen/ops/bmm.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 
@@ -14,15 +13,16 @@ void modules_backward(const ModuleContext& context, const TokenMaps& maps, const
   const auto device = weights.up.device();
   const auto fp32 = weights.up.options(), own = fp32.dtype(context.products.own_type());
   const ModuleAttention attention(context, device, networks, images);
-  const auto per_column = make_columns({shape, device, context.products.own_type(),
-                                        context.attention_type(device), networks, images});
+  const auto per_column =
+      make_columns({shape, device, context.products.own_type(), context.attention_type(device),
+                    networks, images, context.warn});
   auto d_q = at::zeros({networks, columns}, fp32);  // of q_{i+1}
 
   for (int64_t i = shape.modules() - 1; i >= 0; --i) {
     const auto block = static_cast<size_t>(shape.block_of(i));
     ModuleState state = std::move(activations.states[static_cast<size_t>(i)]);
     activations.states.pop_back();
-    const auto d_x_sum = gradient.cross.select(1, i);
+    const auto d_x_total = gradient.cross.select(1, i);
 
     // q_{i+1} = q_i + <O_i, 2 u + H_ii O_i>:  dO_i += 2 dq (u + H_ii O_i),  du = 2 dq O_i
     auto d_output = attention.make_output();
@@ -49,11 +49,11 @@ void modules_backward(const ModuleContext& context, const TokenMaps& maps, const
     // dX_ij = dZ O_j^T for j < i;  dX_ii = [unused; dq O_i O_i^T]
     const auto d_x =
         context.products.over_columns(d_cross, activations.branches.narrow(1, 0, (i + 1) * s));
-    d_x_sum.narrow(1, rank3, s)
+    d_x_total.narrow(1, rank3, s)
         .narrow(2, i * s, s)
         .add_(d_x.narrow(1, d_x.size(1) - s, s).narrow(2, i * s, s), 0.5);
     if (i > 0) {
-      d_x_sum.narrow(2, 0, i * s).add_(d_x.narrow(2, 0, i * s));
+      d_x_total.narrow(2, 0, i * s).add_(d_x.narrow(2, 0, i * s));
       // dO_j += X_ij^T dZ
       const auto x = weights.cross.select(1, i).narrow(2, 0, i * s);
       per_column->add_to_branches(i, state.products, x.transpose(1, 2).to(own.dtype()).bmm(d_cross),

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/last/gemm/attention.h"
+#include "common/last/gemm/cuda_kernels.h"
 #include "common/last/gemm/fused_attention.h"
 #include "common/last/gemm/products.h"
 #include "common/last/gemm/shape.h"
@@ -11,7 +12,6 @@ namespace last {
 namespace {
 
 constexpr int64_t kFloatBytes = 4;
-constexpr int64_t kMostNetworks = 65535;  // blocks of a CUDA kernel in its second direction
 
 int64_t largest_class_count(const BankConfig& config) {
   return *std::max_element(config.classes.begin(), config.classes.end());
@@ -40,7 +40,9 @@ NetworkBytes network_bytes(const gemm::Shape& shape, int64_t images, int64_t cla
   // Of one number of a network's own, and of the attention's operands; per token.
   const auto own =
       static_cast<int64_t>(c10::elementSize(gemm::Products(options.products).own_type()));
-  const bool fused = options.attention == AttentionKernel::kFused;
+  const bool fused = options.attention == AttentionKernel::kFused &&
+                     gemm::fused_attention_fits(c10::Device(c10::kCUDA), shape.head_dim(),
+                                                gemm::Products(options.products).own_type());
   const int64_t operand = fused ? own : kFloatBytes;
   int64_t products = 0;
   for (int64_t i = 0; i < modules; ++i) products += shape.product_rows(i);
@@ -50,7 +52,7 @@ NetworkBytes network_bytes(const gemm::Shape& shape, int64_t images, int64_t cla
                        operand * modules * (fused ? 4 : 3) * rank +
                        kFloatBytes * modules * ((fused ? shape.heads : 0) + 1);
   // Work on the last, largest module: the gradients of its products, of Q, K, V, O, and dZ; then
-  // X^T dZ, or what fp16 products are made of.
+  // X^T dZ, or what fp16 products are made of; the gradients of all O's, of q and of <,>.
   const int64_t last = shape.product_rows(modules - 1);
   const int64_t copies = options.products == ProductPrecision::kFp16 ? 2 * last * kFloatBytes : 0;
   const int64_t working = own * (last + shape.qkv_rows() + s) + operand * 4 * rank +
@@ -100,10 +102,10 @@ GemmPlan plan_gemm(const BankConfig& config, int64_t images, const GemmOptions& 
     return gemm_bytes(config, networks, batch, options);
   };
   const auto fits = [&](int64_t networks, int64_t batch) {
-    const bool countable =
-        networks <= kMostNetworks && (options.attention != AttentionKernel::kFused ||
-                                      gemm::fused_attention_counts(networks * batch, shape.heads,
-                                                                   shape.tokens, shape.head_dim()));
+    const bool countable = networks <= gemm::kMostBlocks &&
+                           (options.attention != AttentionKernel::kFused ||
+                            gemm::fused_attention_can_index(networks * batch, shape.heads,
+                                                            shape.tokens, shape.head_dim()));
     return countable && bytes(networks, batch) <= options.max_bytes;
   };
   GemmPlan plan{config.networks(), images, 0};

@@ -1,6 +1,5 @@
 #include "common/last/gemm/products.h"
 
-#include <ATen/Context.h>
 #include <ATen/ops/bmm.h>
 #include <ATen/ops/mm.h>
 
@@ -19,16 +18,16 @@ at::Tensor row_scale(const at::Tensor& left) {
 
 }  // namespace
 
-TensorFloat32::TensorFloat32(bool allowed)
-    : before_(at::globalContext().allowTF32CuBLAS()),
+ProductSwitches::ProductSwitches(bool tensor_float32)
+    : tensor_float32_before_(at::globalContext().allowTF32CuBLAS()),
       bf16_sums_before_(at::globalContext().allowBF16ReductionCuBLAS()) {
-  at::globalContext().setAllowTF32CuBLAS(allowed);
+  at::globalContext().setAllowTF32CuBLAS(tensor_float32);
   at::globalContext().setAllowBF16ReductionCuBLAS(false);
 }
 
-TensorFloat32::~TensorFloat32() {
+ProductSwitches::~ProductSwitches() {
   using Option = at::CuBLASReductionOption;
-  at::globalContext().setAllowTF32CuBLAS(before_);
+  at::globalContext().setAllowTF32CuBLAS(tensor_float32_before_);
   at::globalContext().setAllowBF16ReductionCuBLAS(
       bf16_sums_before_ == Option::AllowReducedPrecisionWithSplitK,
       bf16_sums_before_ != Option::DisallowReducedPrecisionDisallowSplitK);

@@ -7,17 +7,17 @@
 
 namespace last::gemm {
 
-// Switches TF32 in CUDA's fp32 products on or off for its lifetime, and partial sums in bf16 off;
-// process-wide, as torch's switches are. No effect on the CPU.
-class TensorFloat32 {
+// Torch's process-wide switches, for its lifetime: TF32 in CUDA's fp32 products on or off, partial
+// sums in bf16 off. No effect on the CPU.
+class ProductSwitches {
  public:
-  explicit TensorFloat32(bool allowed);
-  ~TensorFloat32();
-  TensorFloat32(const TensorFloat32&) = delete;
-  TensorFloat32& operator=(const TensorFloat32&) = delete;
+  explicit ProductSwitches(bool tensor_float32);
+  ~ProductSwitches();
+  ProductSwitches(const ProductSwitches&) = delete;
+  ProductSwitches& operator=(const ProductSwitches&) = delete;
 
  private:
-  bool before_;
+  bool tensor_float32_before_;
   at::CuBLASReductionOption bf16_sums_before_;
 };
 

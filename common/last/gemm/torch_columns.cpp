@@ -1,8 +1,7 @@
-#include <ATen/ops/addcmul.h>
-#include <ATen/ops/bmm.h>
-#include <ATen/ops/sum.h>
+#include <ATen/ops/mul.h>
 
 #include "common/last/config.h"
+#include "common/last/gemm/column_kernels.h"
 #include "common/last/gemm/columns.h"
 
 namespace last::gemm {
@@ -50,9 +49,9 @@ class TorchColumns final : public Columns {
     auto sum = own;
     if (cross.defined()) {
       const auto u = wide(cross.narrow(1, shape_.qkv_rows(), shape_.up_rows));
-      gram_sums.copy_(own.add(u));
+      if (gram_sums.defined()) gram_sums.copy_(own.add(u));
       sum = own.add(u, 2);
-    } else {
+    } else if (gram_sums.defined()) {
       gram_sums.copy_(own);
     }
     q.add_(sum.mul(o).sum({1}));
@@ -95,13 +94,13 @@ class TorchColumns final : public Columns {
     d_cross.narrow(1, cross_rows, shape_.up_rows).copy_(o_i.mul(d_q.unsqueeze(1)).mul_(2));
     if (i == 0) return;
     // dkappa = -alpha^3 dalpha / 2, and 0 where the variance was clamped
-    const auto unclamped = alpha.mul(tau).square_().mul_(kModuleNormEps).lt_(1 - 1e-5);
+    const auto unclamped = alpha.mul(tau).square_().mul_(kModuleNormEps).lt_(columns::kBelowOne);
     const auto d_kappa = alpha.pow(3).mul_(d_alpha).mul_(unclamped).mul_(-0.5);
     // kappa = (2 tau sum_j <O_j, G_j> + tau^2 q) / D:  dG_j = d<,> O_j
     const auto dim = static_cast<double>(shape_.dim);
     d_inner.copy_(d_kappa.mul(tau).mul_(2 / dim));
-    earlier(d_products, shape_.qkv_rows(), i)
-        .copy_(wide(earlier(branches, 0, i)).mul(d_inner.unsqueeze(1)));
+    auto d_g = earlier(d_products, shape_.qkv_rows(), i);
+    at::mul_out(d_g, earlier(branches, 0, i), d_inner.unsqueeze(1));
     d_q.add_(d_kappa.mul(tau.square()).div_(dim));
   }
 

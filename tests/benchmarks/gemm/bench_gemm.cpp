@@ -117,7 +117,7 @@ double milliseconds(int64_t steps, const std::function<void()>& step) {
 double time_direct(const Options& options, c10::Device device, int64_t networks, int64_t steps) {
   const auto bank = make_bank(options, networks);
   const auto batch = make_batch(bank, std::stoll(options.at("batch")), device);
-  const gemm::TensorFloat32 products(options.at("precision") != "fp32");
+  const gemm::ProductSwitches products(options.at("precision") != "fp32");
   const at::AutoGradMode with_gradients(true);
   for (const auto& [name, tensor] : batch.parameters.named()) tensor.set_requires_grad(true);
   return milliseconds(steps,

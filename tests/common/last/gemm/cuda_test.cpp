@@ -1,4 +1,5 @@
 #include <string>
+#include <utility>
 
 #include <gtest/gtest.h>
 
@@ -49,22 +50,45 @@ TEST_F(GemmEngineCudaTest, FirstGradientsEqualTheReference) {
   }
 }
 
-// The engine would go on without them.
+// The engine would go on without them. (No other test has this rank: kernels are kept.)
 TEST_F(GemmEngineCudaTest, KernelsAreUsed) {
-  gemm::Shape shape;
-  shape.dim = 96;
-  shape.tokens = 7;
-  shape.rank = shape.up_rows = 16;
-  shape.blocks = 3;
-  const gemm::TensorFloat32 allowed(true);  // must not matter
-  for (const auto type : {at::kBFloat16, at::kFloat}) {
-    const gemm::ColumnsSpec spec{shape, device_, type, type, 2, 3};
-    testing::internal::CaptureStderr();
-    const auto columns = gemm::make_columns(spec);
-    EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
-    const gemm::TensorFloat32 exact(false);
-    EXPECT_LE(gemm::largest_difference(*columns, *gemm::make_torch_columns(spec), spec),
-              type == at::kFloat ? 1e-4 : 0.02);
+  const std::pair<at::ScalarType, at::ScalarType> types[] = {
+      {at::kFloat, at::kFloat}, {at::kBFloat16, at::kFloat}, {at::kBFloat16, at::kBFloat16}};
+  const gemm::ProductSwitches allowed(true);  // must not matter
+  for (const auto& [products, attention] : types) {
+    for (const bool biases : {false, true}) {
+      gemm::Shape shape;
+      shape.dim = 96;
+      shape.tokens = 7;
+      shape.rank = 24;
+      shape.up_rows = shape.rank + (biases ? 1 : 0);
+      shape.blocks = 3;
+      gemm::ColumnsSpec spec{shape, device_, products, attention, 2, 3, {}};
+      spec.warn = [](const std::string& problem) { ADD_FAILURE() << problem; };
+      const auto columns = gemm::make_columns(spec);
+      const gemm::ProductSwitches exact(false);
+      const double difference =
+          gemm::largest_difference(*columns, *gemm::make_torch_columns(spec), spec);
+      EXPECT_LE(difference, products == at::kFloat ? 1e-4 : 0.02);
+      EXPECT_GT(difference, 0);  // they are not torch's operations
+    }
+  }
+}
+
+// With more blocks of keys than their sums could be added in any order.
+TEST_F(GemmEngineCudaTest, FusedAttentionGivesTheSameBitsEveryTime) {
+  BankCase bank = bank_cases().front();
+  bank.grid = 18;
+  bank.network.rank = 16;
+  for (const auto precision : {ProductPrecision::kFp32, ProductPrecision::kBf16}) {
+    const auto engine = make_gemm_engine(
+        bank.config(), device_, {.products = precision, .attention = AttentionKernel::kFused});
+    const auto once = [&] {
+      return run(*engine, bank, bank.all_active(), bank.parameters().to(device_)).gradients;
+    };
+    const auto a = once(), b = once();
+    EXPECT_TRUE(a.qkv_weight.equal(b.qkv_weight));
+    EXPECT_TRUE(a.up_weight.equal(b.up_weight));
   }
 }
 

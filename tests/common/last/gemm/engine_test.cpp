@@ -38,19 +38,23 @@ TEST(GemmEngine, LeavesInactiveNetworksAlone) {
 }
 
 TEST(GemmEngine, DivergedNetworkDoesNotReachItsNeighbours) {
-  for (const auto precision : {ProductPrecision::kFp32, ProductPrecision::kFp16}) {
-    const BankCase bank = bank_cases().front();
-    const auto engine = make_gemm_engine(bank.config(), c10::kCPU, {.products = precision});
-    auto parameters = bank.parameters();
-    const auto alone = run(*engine, bank, {1, 0, 1}, parameters);
-    parameters.qkv_weight[1].fill_(1e30);
-    parameters.up_weight[1].fill_(std::numeric_limits<double>::quiet_NaN());
-    const auto step = run(*engine, bank, bank.all_active(), parameters);
-    EXPECT_TRUE(std::isnan(step.result.loss[1]));
-    for (const int64_t k : {0, 2}) {
-      const auto a = step.gradients.network(k).named(), b = alone.gradients.network(k).named();
-      for (size_t i = 0; i < a.size(); ++i) {
-        EXPECT_LE(relative_difference(a[i].second, b[i].second), 1e-6) << a[i].first;
+  for (const auto precision :
+       {ProductPrecision::kFp32, ProductPrecision::kBf16, ProductPrecision::kFp16}) {
+    for (const auto attention : {AttentionKernel::kProducts, AttentionKernel::kFused}) {
+      const BankCase bank = bank_cases().front();
+      const auto engine = make_gemm_engine(bank.config(), c10::kCPU,
+                                           {.products = precision, .attention = attention});
+      auto parameters = bank.parameters();
+      const auto alone = run(*engine, bank, {1, 0, 1}, parameters);
+      parameters.qkv_weight[1].fill_(1e30);
+      parameters.up_weight[1].fill_(std::numeric_limits<double>::quiet_NaN());
+      const auto step = run(*engine, bank, bank.all_active(), parameters);
+      EXPECT_TRUE(std::isnan(step.result.loss[1]));
+      for (const int64_t k : {0, 2}) {
+        const auto a = step.gradients.network(k).named(), b = alone.gradients.network(k).named();
+        for (size_t i = 0; i < a.size(); ++i) {
+          EXPECT_LE(relative_difference(a[i].second, b[i].second), 1e-6) << a[i].first;
+        }
       }
     }
   }

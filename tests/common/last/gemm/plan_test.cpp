@@ -96,8 +96,8 @@ TEST(GemmPlan, EvenChunks) {
   options = {.attention = AttentionKernel::kFused, .max_bytes = int64_t{1} << 60};
   EXPECT_EQ(plan_gemm(realistic(6).config(), 20000, options).networks, 3);
   EXPECT_EQ(plan_gemm(realistic(6).config(), 70000, options).images, 35000);
-  EXPECT_TRUE(gemm::fused_attention_counts(32767, 8, 197, 16));
-  EXPECT_FALSE(gemm::fused_attention_counts(32768, 8, 197, 16));
+  EXPECT_TRUE(gemm::fused_attention_can_index(32767, 8, 197, 16));
+  EXPECT_FALSE(gemm::fused_attention_can_index(32768, 8, 197, 16));
   options = {.max_bytes = 1};
   const auto plan = plan_gemm(bank.config(), bank.images, options);
   EXPECT_EQ(plan.networks, 1);

@@ -65,16 +65,18 @@ TEST(GemmPrecision, Fp16ProductsKeepSmallGradients) {
 TEST(GemmPrecision, RestoresTorchsSwitches) {
   const BankCase bank = bank_cases().front();
   auto& context = at::globalContext();
+  const bool before = context.allowTF32CuBLAS();
   for (const bool allowed : {true, false}) {
     context.setAllowTF32CuBLAS(allowed);
-    context.setAllowBF16ReductionCuBLAS(allowed);
     const auto bf16_sums = context.allowBF16ReductionCuBLAS();
     const auto engine =
         make_gemm_engine(bank.config(), c10::kCPU, {.products = ProductPrecision::kTf32});
     run(*engine, bank, bank.all_active(), bank.parameters());
     EXPECT_EQ(context.allowTF32CuBLAS(), allowed);
     EXPECT_EQ(context.allowBF16ReductionCuBLAS(), bf16_sums);
+    EXPECT_EQ(bf16_sums, at::CuBLASReductionOption::AllowReducedPrecisionWithSplitK);
   }
+  context.setAllowTF32CuBLAS(before);
 }
 
 }  // namespace
