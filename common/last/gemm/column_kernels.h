@@ -199,7 +199,7 @@ template <class T, class A>
 struct AttendedGradient {
   Sizes sizes;
   const float* d_branches;  // [K, M s, L]
-  const T* gram_sums;       // [K, s, L]  u + H_ii O_i; null where the backward pass is not wanted
+  const T* gram_sums;       // [K, s, L]  u + H_ii O_i; null for the last module
   const float* d_q;         // [K, L]
   Rows<A> d_attended;
 };

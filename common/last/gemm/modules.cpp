@@ -34,7 +34,8 @@ Activations modules_forward(const ModuleContext& context, const TokenMaps& maps,
         context.products.with_tokens(weights.product_rows(i, shape), maps.normalized[block]);
     at::Tensor cross;  // [sum_j (W bar(A_j)^T) O_j^T; u]  [K, 3r + s, L]
     if (i > 0) {
-      cross = x.narrow(2, 0, i * s).to(own.dtype()).bmm(result.branches.narrow(1, 0, i * s));
+      cross =
+          context.products.over_rows(x.narrow(2, 0, i * s), result.branches.narrow(1, 0, i * s));
       state.alpha = at::empty_like(q);
     }
     state.attention.qkv = attention.make_qkv();

@@ -56,8 +56,9 @@ void modules_backward(const ModuleContext& context, const TokenMaps& maps, const
       d_x_total.narrow(2, 0, i * s).add_(d_x.narrow(2, 0, i * s));
       // dO_j += X_ij^T dZ
       const auto x = weights.cross.select(1, i).narrow(2, 0, i * s);
-      per_column->add_to_branches(i, state.products, x.transpose(1, 2).to(own.dtype()).bmm(d_cross),
-                                  d_inner, d_branches);
+      per_column->add_to_branches(i, state.products,
+                                  context.products.over_rows(x.transpose(1, 2), d_cross), d_inner,
+                                  d_branches);
     }
     // d[W_i; bar(A_0); ..] = [dS; dG] P_hat
     const auto rows = context.products.token_gradient(d_products, maps.normalized[block]);

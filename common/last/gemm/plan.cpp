@@ -38,11 +38,11 @@ NetworkBytes network_bytes(const gemm::Shape& shape, int64_t images, int64_t cla
                  (head + 2 * (rows * dim + 2 * up * dim + rows * up + modules * shape.qkv_rows()));
 
   // Of one number of a network's own, and of the attention's operands; per token.
-  const auto own =
-      static_cast<int64_t>(c10::elementSize(gemm::Products(options.products).own_type()));
-  const bool fused = options.attention == AttentionKernel::kFused &&
-                     gemm::fused_attention_fits(c10::Device(c10::kCUDA), shape.head_dim(),
-                                                gemm::Products(options.products).own_type());
+  const auto own_type = gemm::Products(options.products).own_type();
+  const auto own = static_cast<int64_t>(c10::elementSize(own_type));
+  const bool fused =
+      options.attention == AttentionKernel::kFused &&
+      gemm::fused_attention_fits(c10::Device(c10::kCUDA), shape.head_dim(), own_type);
   const int64_t operand = fused ? own : kFloatBytes;
   int64_t products = 0;
   for (int64_t i = 0; i < modules; ++i) products += shape.product_rows(i);

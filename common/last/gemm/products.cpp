@@ -22,15 +22,18 @@ ProductSwitches::ProductSwitches(bool tensor_float32)
     : tensor_float32_before_(at::globalContext().allowTF32CuBLAS()),
       bf16_sums_before_(at::globalContext().allowBF16ReductionCuBLAS()) {
   at::globalContext().setAllowTF32CuBLAS(tensor_float32);
-  at::globalContext().setAllowBF16ReductionCuBLAS(false);
+  set_bf16_sums(false);
 }
 
 ProductSwitches::~ProductSwitches() {
-  using Option = at::CuBLASReductionOption;
   at::globalContext().setAllowTF32CuBLAS(tensor_float32_before_);
+  set_bf16_sums(bf16_sums_before_ == at::CuBLASReductionOption::AllowReducedPrecisionWithSplitK);
+}
+
+void ProductSwitches::set_bf16_sums(bool allowed) const {
   at::globalContext().setAllowBF16ReductionCuBLAS(
-      bf16_sums_before_ == Option::AllowReducedPrecisionWithSplitK,
-      bf16_sums_before_ != Option::DisallowReducedPrecisionDisallowSplitK);
+      allowed,
+      bf16_sums_before_ != at::CuBLASReductionOption::DisallowReducedPrecisionDisallowSplitK);
 }
 
 at::ScalarType Products::operand_type() const {
@@ -71,6 +74,10 @@ at::Tensor Products::with_tokens(const at::Tensor& left, const at::Tensor& token
 
 at::Tensor Products::token_gradient(const at::Tensor& left, const at::Tensor& tokens) const {
   return multiply(left.flatten(0, 1), tokens, at::kFloat).view({left.size(0), left.size(1), -1});
+}
+
+at::Tensor Products::over_rows(const at::Tensor& left, const at::Tensor& right) const {
+  return left.to(own_type()).bmm(right);
 }
 
 at::Tensor Products::over_columns(const at::Tensor& left, const at::Tensor& right) const {

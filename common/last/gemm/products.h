@@ -17,6 +17,9 @@ class ProductSwitches {
   ProductSwitches& operator=(const ProductSwitches&) = delete;
 
  private:
+  // Whether sums are split is left as it is.
+  void set_bf16_sums(bool allowed) const;
+
   bool tensor_float32_before_;
   at::CuBLASReductionOption bf16_sums_before_;
 };
@@ -39,6 +42,8 @@ class Products {
   at::Tensor with_tokens(const at::Tensor& left, const at::Tensor& tokens) const;
   // left in own_type [K, c, L], tokens [L, D]  ->  left tokens, fp32 [K, c, D]
   at::Tensor token_gradient(const at::Tensor& left, const at::Tensor& tokens) const;
+  // left fp32 [K, a, b], right in own_type [K, b, L]  ->  left right in own_type, [K, a, L]
+  at::Tensor over_rows(const at::Tensor& left, const at::Tensor& right) const;
   // left in own_type [K, a, L], right in own_type [K, b, L]  ->  left right^T, fp32 [K, a, b]
   at::Tensor over_columns(const at::Tensor& left, const at::Tensor& right) const;
 
