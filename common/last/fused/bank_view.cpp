@@ -22,6 +22,9 @@ BankView::BankView(const Plan& plan, const BankConfig& config, const Parameters&
   column_means_.resize(all * qkv_stride);
   shifts_.resize(all * qkv_stride);
   up_means_.resize(all * rank_stride);
+  if (plan.crossed) {
+    crossed_.resize(static_cast<size_t>(config.networks() * plan.layout.weights()));
+  }
   for (size_t i = 0; i < all; ++i) {
     modules_.push_back(
         {row(parameters.norm_weight, i, dim), row(parameters.norm_bias, i, dim),
@@ -48,6 +51,24 @@ void BankView::prepare(const Kernels& kernels, int64_t network, int module) {
     for (int c = 0; c < s.dim; ++c) total += view.up_bias[c];
   }
   view.up_bias_mean = static_cast<float>(total / s.dim);
+}
+
+void BankView::prepare_crossed(const Kernels& kernels, int64_t network, int module) {
+  const auto views = modules(network);
+  const float* up = views[static_cast<size_t>(module)].up_weight;
+  float* out = &crossed_[static_cast<size_t>(network * plan_.layout.weights())];
+  for (int l = module + 1; l < plan_.modules; ++l) {
+    kernels.cross_qkv(plan_.shape, views[static_cast<size_t>(l)], up,
+                      out + plan_.layout.qkv_weights(module, l));
+  }
+  for (int k = 0; k + 1 < plan_.modules; ++k) {
+    kernels.cross_up(plan_.shape, views[static_cast<size_t>(k)], up,
+                     out + plan_.layout.up_weights(module, k));
+  }
+}
+
+const float* BankView::crossed_weights(int64_t network) const {
+  return plan_.crossed ? &crossed_[static_cast<size_t>(network * plan_.layout.weights())] : nullptr;
 }
 
 std::span<const ModuleView> BankView::modules(int64_t network) const {
@@ -80,6 +101,7 @@ GradientView::GradientView(const Plan& plan, int64_t networks, Parameters& gradi
   const auto dim = static_cast<size_t>(s.dim), rank = static_cast<size_t>(s.rank);
   const auto qkv_stride = static_cast<size_t>(s.qkv_stride);
   shifts_.resize(all * qkv_stride);
+  if (plan.crossed) crossed_.resize(static_cast<size_t>(networks * plan.layout.sums()));
   for (size_t i = 0; i < all; ++i) {
     modules_.push_back({row(gradients.qkv_weight, i, dim * 3 * rank),
                         row(gradients.up_weight, i, rank * dim), row(gradients.up_bias, i, dim),
@@ -90,6 +112,10 @@ GradientView::GradientView(const Plan& plan, int64_t networks, Parameters& gradi
 std::span<const ModuleGradients> GradientView::modules(int64_t network) const {
   return std::span(modules_).subspan(static_cast<size_t>(network * plan_.modules),
                                      static_cast<size_t>(plan_.modules));
+}
+
+float* GradientView::crossed_sums(int64_t network) {
+  return plan_.crossed ? &crossed_[static_cast<size_t>(network * plan_.layout.sums())] : nullptr;
 }
 
 void GradientView::finish(const Kernels& kernels, const ModuleView& parameters, int64_t network,

@@ -7,7 +7,7 @@
 #include "common/last/engine.h"
 #include "common/last/fused/head.h"
 #include "common/last/fused/kernels.h"
-#include "common/last/fused/network_view.h"
+#include "common/last/fused/module_view.h"
 #include "common/last/fused/plan.h"
 #include "common/last/parameters.h"
 
@@ -21,8 +21,12 @@ class BankView {
 
   // Has to be called for every module before its view is used; different ones in different threads.
   void prepare(const Kernels& kernels, int64_t network, int module);
+  // Then, in the crossed form, for every module but the last.
+  void prepare_crossed(const Kernels& kernels, int64_t network, int module);
 
   std::span<const ModuleView> modules(int64_t network) const;
+  // Of CrossedLayout::weights(); nullptr in the plain form.
+  const float* crossed_weights(int64_t network) const;
   HeadView head(int64_t network) const;
 
  private:
@@ -35,6 +39,7 @@ class BankView {
   std::vector<float> column_means_;  // [K, M, qkv_stride]
   std::vector<float> shifts_;        // [K, M, qkv_stride]
   std::vector<float> up_means_;      // [K, M, rank_stride]
+  std::vector<float> crossed_;       // [K, CrossedLayout::weights()]
 };
 
 // The same for gradients.
@@ -43,6 +48,8 @@ class GradientView {
   GradientView(const Plan& plan, int64_t networks, Parameters& gradients);
 
   std::span<const ModuleGradients> modules(int64_t network) const;
+  // Of CrossedLayout::sums(); nullptr in the plain form.
+  float* crossed_sums(int64_t network);
   // Turns the sums over the batch into the gradients of the parameters, in place.
   void finish(const Kernels& kernels, const ModuleView& parameters, int64_t network, int module);
   Parameters& tensors() { return gradients_; }
@@ -52,6 +59,7 @@ class GradientView {
   Parameters& gradients_;
   std::vector<ModuleGradients> modules_;  // [K, M]
   std::vector<float> shifts_;             // [K, M, qkv_stride]
+  std::vector<float> crossed_;            // [K, CrossedLayout::sums()]
 };
 
 }  // namespace last::fused

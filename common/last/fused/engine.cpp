@@ -11,6 +11,7 @@
 #include "common/last/fused/batch.h"
 #include "common/last/fused/flush_subnormals.h"
 #include "common/last/fused/image_pass.h"
+#include "common/last/fused/plan.h"
 #include "common/threads/thread_pool.h"
 
 namespace last {
@@ -72,10 +73,11 @@ Targets::Targets(const at::Tensor& tensor, const BankConfig& config, int64_t bat
 class FusedEngine final : public Engine {
  public:
   // kernels: of training; exact_kernels: of predictions
-  FusedEngine(BankConfig config, int threads, const Kernels& kernels, const Kernels& exact_kernels)
+  FusedEngine(BankConfig config, int threads, const Kernels& kernels, const Kernels& exact_kernels,
+              BackwardForm form)
       : config_(std::move(config)),
         plan_((check_network_config(config_.network, config_.backbone), config_.network),
-              config_.backbone),
+              config_.backbone, form),
         kernels_(kernels),
         exact_kernels_(exact_kernels),
         threads_(threads) {
@@ -121,11 +123,16 @@ class FusedEngine final : public Engine {
     });
   }
 
-  void prepare(BankView& bank, const std::vector<int64_t>& networks) {
+  void prepare(BankView& bank, const std::vector<int64_t>& networks, bool training) {
     const int64_t modules = plan_.modules;
     threads_.for_each(static_cast<int64_t>(networks.size()) * modules, [&](int64_t i, int) {
       bank.prepare(kernels_, networks[static_cast<size_t>(i / modules)],
                    static_cast<int>(i % modules));
+    });
+    if (!plan_.crossed || !training) return;
+    threads_.for_each(static_cast<int64_t>(networks.size()) * (modules - 1), [&](int64_t i, int) {
+      bank.prepare_crossed(kernels_, networks[static_cast<size_t>(i / (modules - 1))],
+                           static_cast<int>(i % (modules - 1)));
     });
   }
   void finish_gradients(const BankView& bank, GradientView& gradients, HeadRows& rows,
@@ -150,9 +157,9 @@ BatchResult FusedEngine::forward_backward(const at::Tensor& features, const at::
   GradientView sums(plan_, config_.networks(), gradients);
   HeadRows rows(plan_, config_.networks(), images.batch, parameters.head_bias.size(1));
   std::vector<Loss> losses(static_cast<size_t>(config_.networks() * images.batch));
-  const auto places = static_cast<size_t>(plan_.modules * plan_.strips) + 2;
+  const auto places = static_cast<size_t>(plan_.modules * (plan_.strips + 1)) + 2;
   Tickets tickets(static_cast<size_t>(config_.networks()) * places);
-  prepare(bank, networks);
+  prepare(bank, networks, true);
 
   for_images(images, networks, [&](Worker& worker, int64_t b, int64_t k) {
     const int label = targets.label(k, b);
@@ -174,7 +181,8 @@ BatchResult FusedEngine::forward_backward(const at::Tensor& features, const at::
             gradients.final_norm_bias.data_ptr<float>() + k * plan_.shape.dim);
       });
     }
-    worker.pass.backward(bank.modules(k), sums.modules(k), turn);
+    worker.pass.backward(bank.modules(k), sums.modules(k),
+                         {bank.crossed_weights(k), sums.crossed_sums(k)}, turn);
   });
   finish_gradients(bank, sums, rows, networks);
 
@@ -203,6 +211,14 @@ BatchResult FusedEngine::forward_backward(const at::Tensor& features, const at::
 
 void FusedEngine::finish_gradients(const BankView& bank, GradientView& sums, HeadRows& rows,
                                    const std::vector<int64_t>& networks) {
+  if (plan_.crossed) {
+    threads_.for_each(static_cast<int64_t>(networks.size()) * plan_.strips, [&](int64_t i, int) {
+      const int64_t k = networks[static_cast<size_t>(i / plan_.strips)];
+      kernels_.add_crossed_gradients(plan_.shape, bank.modules(k).data(), plan_.modules,
+                                     sums.crossed_sums(k), static_cast<int>(i % plan_.strips),
+                                     sums.modules(k).data());
+    });
+  }
   Parameters& gradients = sums.tensors();
   const int64_t classes = gradients.head_bias.size(1);
   const int64_t class_blocks = (classes + kClassBlock - 1) / kClassBlock;
@@ -233,7 +249,7 @@ at::Tensor FusedEngine::logits(const at::Tensor& features, const std::vector<uin
                -std::numeric_limits<double>::infinity(), at::TensorOptions().dtype(at::kFloat));
   float* out = all.data_ptr<float>();
   BankView bank(plan_, config_, parameters);
-  prepare(bank, networks);
+  prepare(bank, networks, false);
   for_images(images, networks, [&](Worker& worker, int64_t b, int64_t k) {
     worker.head.forward(bank.head(k), worker.pass.forward(bank.modules(k), exact_kernels_),
                         worker.normed.data(), out + (k * images.batch + b) * classes);
@@ -246,16 +262,18 @@ at::Tensor FusedEngine::logits(const at::Tensor& features, const std::vector<uin
 
 std::unique_ptr<Engine> make_fused_engine(BankConfig config, int threads) {
   return std::make_unique<fused::FusedEngine>(std::move(config), threads, fused::kernels(),
-                                              fused::kernels());
+                                              fused::kernels(), fused::BackwardForm::kBest);
 }
 
 std::unique_ptr<Engine> make_fused_engine(BankConfig config, int threads,
-                                          const std::string& instruction_set) {
+                                          const std::string& instruction_set,
+                                          fused::BackwardForm form) {
   const fused::Kernels* kernels = fused::find_kernels(instruction_set.c_str());
   if (kernels == nullptr) fail("fused engine: this processor has no ", instruction_set);
   const bool rounds = kernels == fused::bf16_kernels();
   return std::make_unique<fused::FusedEngine>(std::move(config), threads, *kernels,
-                                              rounds ? fused::kernels() : *kernels);
+                                              rounds ? fused::kernels() : *kernels,
+                                              rounds ? fused::BackwardForm::kPlain : form);
 }
 
 int64_t fused_bytes_per_thread(const NetworkConfig& network, const BackboneInfo& backbone) {
@@ -265,8 +283,10 @@ int64_t fused_bytes_per_thread(const NetworkConfig& network, const BackboneInfo&
 int64_t fused_bytes(const BankConfig& config, int64_t images, int threads) {
   const int64_t classes = *std::max_element(config.classes.begin(), config.classes.end());
   const int64_t row = config.backbone.dim + classes;
+  const fused::Plan plan(config.network, config.backbone);
+  const int64_t crossed = plan.crossed ? plan.layout.weights() + plan.layout.sums() : 0;
   return threads * fused_bytes_per_thread(config.network, config.backbone) +
-         config.networks() * images * row * static_cast<int64_t>(sizeof(float));
+         config.networks() * (images * row + crossed) * static_cast<int64_t>(sizeof(float));
 }
 
 std::string fused_instruction_set() { return fused::kernels().name; }

@@ -1,6 +1,7 @@
 #include "common/last/fused/image_pass.h"
 
 #include <cstring>
+#include <utility>
 
 namespace last::fused {
 
@@ -84,6 +85,11 @@ void ImagePass::forward_module(std::span<const ModuleView> modules, int module,
                     kept.rstd, kept.qkv);
   kernels.attention_forward(
       shape_, {kept.qkv, plan_.query_rows(module), kept.attended, kept.log_sum, work_.attention});
+  if (shape_.up_rank > shape_.rank) {
+    for (int t = 0; t < shape_.rows; ++t) {
+      kept.attended[static_cast<long>(t) * shape_.rank_stride + shape_.rank] = 1;
+    }
+  }
   if (module + 1 < plan_.modules) {
     kernels.advance_means(shape_, kept.attended, view.up_means, view.up_bias_mean,
                           work_.branch_means);
@@ -91,11 +97,13 @@ void ImagePass::forward_module(std::span<const ModuleView> modules, int module,
 }
 
 void ImagePass::backward(std::span<const ModuleView> modules,
-                         std::span<const ModuleGradients> gradients, const Turn& turn) {
+                         std::span<const ModuleGradients> gradients, const CrossedNetwork& crossed,
+                         const Turn& turn) {
   if (plan_.modules == 0) return;
+  std::memset(work_.later_factors, 0, sizeof(float) * static_cast<size_t>(shape_.rows));
   pooled_branch_backward(modules.back(), gradients.back(), turn);
   for (int module = plan_.modules - 1; module >= 0; --module) {
-    backward_module(modules, gradients, module, turn);
+    backward_module(modules, gradients, crossed, module, turn);
   }
 }
 
@@ -115,8 +123,8 @@ void ImagePass::pooled_branch_backward(const ModuleView& module, const ModuleGra
 }
 
 void ImagePass::backward_module(std::span<const ModuleView> modules,
-                                std::span<const ModuleGradients> gradients, int module,
-                                const Turn& turn) {
+                                std::span<const ModuleGradients> gradients,
+                                const CrossedNetwork& crossed, int module, const Turn& turn) {
   const auto index = static_cast<size_t>(module);
   const auto block = static_cast<size_t>(plan_.block_of(module));
   const bool last = module == plan_.modules - 1;
@@ -126,6 +134,8 @@ void ImagePass::backward_module(std::span<const ModuleView> modules,
                                        plan_.query_rows(module), work_.d_qkv, work_.attention});
   kernels_.normalize_backward(shape_, kept.qkv, view.shift, kept.rstd, work_.d_qkv,
                               work_.input_factors, work_.d_shift);
+  if (plan_.crossed) cross_module(crossed, module, turn);
+  const float* d_qkv = plan_.crossed ? kept.qkv : work_.d_qkv;
   for (int strip = 0; strip < plan_.strips; ++strip) {
     const int d = strip * kStrip;
     BackwardStrip a = {};
@@ -133,19 +143,20 @@ void ImagePass::backward_module(std::span<const ModuleView> modules,
     a.dims = plan_.strip_dims(strip);
     a.prefix = work_.prefix[block] + plan_.strip_offset(strip);
     a.branch = work_.branch + plan_.strip_offset(strip);
-    a.means = kept.means;
+    a.means = plan_.crossed ? work_.prefix_means[block] : kept.means;
     // forward() left D_{M-1}, the last module's input; the first one's is D_0 = 0.
-    a.branch_mode = module == 0 ? BackwardStrip::Branch::kZero
-                    : last      ? BackwardStrip::Branch::kKeep
-                                : BackwardStrip::Branch::kRebuild;
+    a.branch_mode = module == 0 || plan_.crossed ? BackwardStrip::Branch::kZero
+                    : last                       ? BackwardStrip::Branch::kKeep
+                                                 : BackwardStrip::Branch::kRebuild;
     a.attended = kept.attended;
     a.up = view.up_weight + d;
     a.up_bias = view.up_bias == nullptr ? nullptr : view.up_bias + d;
     a.qkv_weight = view.qkv_weight + static_cast<long>(d) * 3 * shape_.rank;
     a.norm_weight = view.norm_weight + d;
     a.column_means = view.column_means;
-    a.d_qkv = work_.d_qkv;
+    a.d_qkv = d_qkv;
     a.input_factors = work_.input_factors;
+    a.crossed = plan_.crossed;
     a.first = strip == 0;
     a.scratch = work_.backward;
     a.d_qkv_weight = work_.d_qkv_weight;
@@ -162,6 +173,61 @@ void ImagePass::backward_module(std::span<const ModuleView> modules,
     kernels_.backward_strip(shape_, a);
     add_strip(gradients, module, strip, turn);
   }
+  if (plan_.crossed && module > 0) add_crossed_attended(crossed, module - 1);
+}
+
+// T and S of the module with those before it. From here on its E stands in the place of Q, K, V,
+// and gamma o O in that of O.
+void ImagePass::cross_module(const CrossedNetwork& crossed, int module, const Turn& turn) {
+  Workspace::Module& kept = work_.modules[static_cast<size_t>(module)];
+  const bool last = module == plan_.modules - 1;
+  const int stride = shape_.qkv_stride + shape_.rank_stride;
+  const long first = plan_.layout.sums(0, module);
+  std::swap(kept.qkv, work_.d_qkv);
+  attended_.clear();
+  for (int i = 0; i <= module; ++i) {
+    attended_.push_back(work_.modules[static_cast<size_t>(i)].attended);
+  }
+  kernels_.cross_tokens(shape_, attended_.data(), module, kept.qkv, shape_.qkv_stride,
+                        3 * shape_.rank, work_.crossed, stride);
+  if (!last) {
+    kernels_.scale_rows(shape_, kept.attended, work_.later_factors, true, work_.scaled_attended);
+    kernels_.cross_tokens(shape_, attended_.data(), module + 1, work_.scaled_attended,
+                          shape_.rank_stride, shape_.up_rank, work_.crossed + shape_.qkv_stride,
+                          stride);
+    std::swap(kept.attended, work_.scaled_attended);
+  }
+  for (int t = 0; t < shape_.rows; ++t) work_.later_factors[t] += work_.input_factors[t];
+  const auto place = static_cast<size_t>(plan_.modules) * static_cast<size_t>(plan_.strips) + 1;
+  turn.take(place + static_cast<size_t>(module), [&] {
+    kernels_.add_block(work_.crossed, 0, 1,
+                       static_cast<int>(plan_.layout.sums(0, module + 1) - first),
+                       turn.overwrites(), crossed.sums + first, 0);
+  });
+}
+
+// What d_O of the module has beside R A^T.
+void ImagePass::add_crossed_attended(const CrossedNetwork& crossed, int module) {
+  terms_.clear();
+  const auto add = [&](const float* rows, int stride, int depth, long weights) {
+    terms_.push_back({rows, stride, depth, crossed.weights + weights});
+  };
+  for (int l = module + 1; l < plan_.modules; ++l) {
+    const Workspace::Module& later = work_.modules[static_cast<size_t>(l)];
+    add(later.qkv, shape_.qkv_stride, 3 * shape_.rank, plan_.layout.qkv_weights(module, l));
+    if (l == plan_.modules - 1) continue;
+    add(later.attended, shape_.rank_stride, shape_.up_rank, plan_.layout.up_weights(module, l));
+  }
+  kernels_.add_crossed(shape_, terms_.data(), static_cast<int>(terms_.size()), false,
+                       work_.d_attended);
+  terms_.clear();
+  for (int k = 0; k <= module; ++k) {
+    add(work_.modules[static_cast<size_t>(k)].attended, shape_.rank_stride, shape_.up_rank,
+        plan_.layout.up_weights(module, k));
+  }
+  float* product = work_.scaled_attended;  // free between two modules
+  kernels_.add_crossed(shape_, terms_.data(), static_cast<int>(terms_.size()), true, product);
+  kernels_.scale_rows(shape_, product, work_.later_factors, false, work_.d_attended);
 }
 
 void ImagePass::add_strip(std::span<const ModuleGradients> gradients, int module, int strip,

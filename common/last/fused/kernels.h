@@ -1,5 +1,6 @@
 #pragma once
 
+#include "common/last/fused/module_view.h"
 #include "common/last/fused/shape.h"
 
 // The kernels of the fused engine: one image, one network. Each is compiled for several instruction
@@ -11,6 +12,7 @@
 //         x Wc = (x - mu) Wc
 //   y     [Q K V] = rstd (x Wc) + shift,  shift = beta^T [A_Q|A_K|A_V] + bias
 //   G     d loss / d D, the stream's gradient;  E = rstd * d loss / d y
+// What the crossed form of the backward pass is, and its terms, stand in crossed.h.
 namespace last::fused {
 
 // Forward through one strip of module j's input:
@@ -51,6 +53,7 @@ struct BackwardStrip {
   const float* column_means;
   const float* d_qkv;          // E [rows, qkv_stride]
   const float* input_factors;  // c [rows] = rstd <E, y - shift> / D
+  bool crossed;                // fp32 only: mu is P's mean, D is left out, and so is E Wc^T
   bool first;                  // first strip of the module
   void* scratch;               // backward_scratch() bytes, kept between the strips of a module
   float* d_qkv_weight;         // out [width, qkv_stride]: d loss / d (diag(gamma) A)
@@ -63,6 +66,13 @@ struct BackwardStrip {
   float* d_attended;  // d loss / d O_{j-1} [lanes, rank_stride]; the first strip overwrites it
   float* d_up;        // out [rank_stride, 48]
   float* d_up_bias;   // out [48] or nullptr
+};
+
+// One of the products that make up d_attended in the crossed form.
+struct CrossedTerm {
+  const float* rows;  // [rows, stride]
+  int stride, depth;
+  const float* weights;  // [depth, rank_stride]
 };
 
 struct AttentionForward {
@@ -111,6 +121,25 @@ struct Kernels {
   void (*normalize_backward)(const Shape&, const float* qkv, const float* shift, const float* rstd,
                              float* d_qkv, float* input_factors, float* d_shift);
   void (*backward_strip)(const Shape&, const BackwardStrip&);
+  // The crossed form (crossed.h), once per batch for a pair of modules:
+  //   out [3r rounded up to 4, rank_stride] = Wc^T A^T, Wc of `module`
+  void (*cross_qkv)(const Shape&, const ModuleView& module, const float* up, float* out);
+  //   out [up_rank rounded up to 4, rank_stride] = - Abar A^T, Abar of `module`
+  void (*cross_up)(const Shape&, const ModuleView& module, const float* up, float* out);
+  // For an image:
+  //   out [rows, rank_stride] = or += factors o in, for factors [rows]
+  void (*scale_rows)(const Shape&, const float* in, const float* factors, bool overwrite,
+                     float* out);
+  //   out [count, up_rank rounded up to 4, stride] = attended[i]^T right, right [rows, columns]
+  void (*cross_tokens)(const Shape&, const float* const* attended, int count, const float* right,
+                       int right_stride, int columns, float* out, int stride);
+  //   out [rows, rank_stride] = or += sum over the terms of rows weights
+  void (*add_crossed)(const Shape&, const CrossedTerm* terms, int count, bool overwrite,
+                      float* out);
+  // After the batch, for all modules of a network and one strip: adds what the pairs' sums mean for
+  // the gradients of A_up, its bias and diag(gamma) [A_Q|A_K|A_V].
+  void (*add_crossed_gradients)(const Shape&, const ModuleView* modules, int count,
+                                const float* sums, int strip, const ModuleGradients* gradients);
   // target [rows, cols] (row length stride) = or += source (row length source_stride)
   void (*add_block)(const float* source, int source_stride, int rows, int cols, bool overwrite,
                     float* target, int stride);

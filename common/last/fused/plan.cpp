@@ -9,7 +9,7 @@ namespace {
 
 int round_up(int64_t value, int to) { return static_cast<int>((value + to - 1) / to * to); }
 
-Shape make_shape(const NetworkConfig& network, const BackboneInfo& backbone) {
+Shape make_shape(const NetworkConfig& network, const BackboneInfo& backbone, bool crossed) {
   if (network.rank > kMaxRank) {
     fail_usage("rank ", network.rank, " is above ", kMaxRank,
                ", the most that this engine supports");
@@ -23,18 +23,29 @@ Shape make_shape(const NetworkConfig& network, const BackboneInfo& backbone) {
   shape.rank = static_cast<int>(network.rank);
   shape.heads = static_cast<int>(network.heads);
   shape.head_dim = shape.rank / shape.heads;
-  shape.rank_stride = round_up(network.rank, 16);
+  shape.up_rank = shape.rank + (crossed && network.biases ? 1 : 0);
+  shape.rank_stride = round_up(shape.up_rank, 16);
   shape.qkv_stride = round_up(3 * network.rank, 16);
   return shape;
 }
 
+bool is_crossed(const NetworkConfig& network, const BackboneInfo& backbone, BackwardForm form) {
+  const auto modules = static_cast<int>(network.total_modules(backbone.depth));
+  if (form == BackwardForm::kBest) {
+    return crossed_form_pays(network, modules, static_cast<int>(backbone.dim));
+  }
+  return form == BackwardForm::kCrossed && modules > 1;
+}
+
 }  // namespace
 
-Plan::Plan(const NetworkConfig& network_config, const BackboneInfo& backbone)
-    : shape(make_shape(network_config, backbone)), network(network_config) {
+Plan::Plan(const NetworkConfig& network_config, const BackboneInfo& backbone, BackwardForm form)
+    : network(network_config), crossed(is_crossed(network_config, backbone, form)) {
+  shape = make_shape(network, backbone, crossed);
   for (const int64_t map : needed_maps(network, backbone)) maps.push_back(static_cast<int>(map));
   blocks = static_cast<int>(network.blocks(backbone.depth));
   modules = static_cast<int>(network.total_modules(backbone.depth));
+  if (crossed) layout = CrossedLayout(shape, modules);
   maps_before_block = network.variant == Variant::kD ? 2 : 1;
   strips = (shape.padded_dim + kStrip - 1) / kStrip;
   pool_begin = network.pool == Pool::kMeanPatch ? static_cast<int>(backbone.prefix_tokens) : 0;

@@ -4,19 +4,23 @@
 
 #include "common/backbone_info.h"
 #include "common/last/config.h"
+#include "common/last/fused/crossed.h"
 #include "common/last/fused/shape.h"
 
 namespace last::fused {
 
 // What follows from the shape of network and backbone.
 struct Plan {
-  Plan(const NetworkConfig& network, const BackboneInfo& backbone);
+  Plan(const NetworkConfig& network, const BackboneInfo& backbone,
+       BackwardForm form = BackwardForm::kBest);
 
   Shape shape;
   NetworkConfig network;
   std::vector<int> maps;  // indices of the stored maps z_0, z_g, .., z_N; a linear probe: z_N
   int blocks;             // each has a prefix sum P of its own
   int modules;            // in all blocks together
+  bool crossed;           // the backward pass's form; never with less than two modules
+  CrossedLayout layout;   // if crossed
   int maps_before_block;  // maps that are summed up before the first block's P is complete
   int strips;
   int pool_begin, pool_end;         // tokens that are pooled

@@ -7,6 +7,7 @@ namespace last::fused {
 inline constexpr int kStrip = 48;
 inline constexpr int kMaxRank = 64;
 inline constexpr int kMaxQkv = 3 * kMaxRank;
+inline constexpr int kMaxRankStride = kMaxRank + 16;
 
 // The sizes that kernels work with. No member functions: what is compiled for several instruction
 // sets must not leave inline functions behind that the linker could choose for other code.
@@ -19,7 +20,8 @@ struct Shape {
   int rank;         // r
   int heads;        // h
   int head_dim;     // r / h
-  int rank_stride;  // r rounded up to 16: row length of O
+  int up_rank;      // r; in the crossed form of the backward pass one more for A_up's bias
+  int rank_stride;  // up_rank rounded up to 16: row length of O
   int qkv_stride;   // 3 r rounded up to 16: row length of [Q | K | V]
 };
 

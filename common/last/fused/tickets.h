@@ -21,4 +21,22 @@ class Tickets {
   std::vector<std::atomic<int>> turns_;
 };
 
+// An image's turn to add to the gradients of one network.
+struct Turn {
+  Tickets& tickets;
+  size_t first_place;  // of the network's places: a module's strips, ..., the last module's branch,
+                       // pairs of modules, the final norm
+  int turn;            // images of the batch that were added before
+
+  bool overwrites() const { return turn == 0; }
+
+  // Calls add() when it is this image's turn at the place.
+  template <class Add>
+  void take(size_t place, const Add& add) const {
+    tickets.wait(first_place + place, turn);
+    add();
+    tickets.end_turn(first_place + place, turn);
+  }
+};
+
 }  // namespace last::fused

@@ -28,12 +28,15 @@ class Workspace {
   std::vector<float*> prefix_means;  // [rows] mean of P over D
   std::vector<Module> modules;
   float* branch;           // D, a tile
-  float* stream_gradient;  // G, a tile
+  float* stream_gradient;  // G (or R, crossed.h), a tile
   float* branch_means;     // [rows]
   float* squares;          // [rows, 16]
   float* d_attended;       // [lanes, rank_stride]
   float* d_qkv;            // [lanes, qkv_stride]
   float* input_factors;    // [rows]
+  float* later_factors;    // [rows] gamma (crossed.h)
+  float* scaled_attended;  // gamma o O [lanes, rank_stride]
+  float* crossed;          // one module's T and S with all before it
   float* attention;        // the attention kernels' scratch
   float* backward;         // backward_strip's scratch
   float* d_qkv_weight;     // one strip's

@@ -55,7 +55,8 @@ void center(const BackwardStrip& a, int begin, int end, float* x) {
 }
 
 // LayerNorm and projections backwards:  G += E Wc^T - c x
-template <bool kPooled>
+// In the crossed form:  G -= c x
+template <bool kPooled, bool kCrossed>
 void add_stream_gradient(const Shape shape, const BackwardStrip a, const float* weight_t,
                          const float* pool_gradient, int begin, int end, const float* x) {
   for_columns(a.width, [&](auto n, int c) {
@@ -63,8 +64,10 @@ void add_stream_gradient(const Shape shape, const BackwardStrip a, const float* 
       constexpr int kR = decltype(r)::value, kN = decltype(n)::value;
       Vec acc[kR][kN];
       clear(acc);
-      accumulate(acc, a.d_qkv + row * shape.qkv_stride, shape.qkv_stride, 1, weight_t + c, kStrip,
-                 3 * shape.rank);
+      if constexpr (!kCrossed) {
+        accumulate(acc, a.d_qkv + row * shape.qkv_stride, shape.qkv_stride, 1, weight_t + c, kStrip,
+                   3 * shape.rank);
+      }
 #pragma GCC unroll 16
       for (int i = 0; i < kR; ++i) {
         const Vec factor = broadcast(a.input_factors[row + i]);
@@ -94,9 +97,9 @@ void add_rows(const float* tile, int width, int begin, int end, bool overwrite, 
 void backward_strip(const Shape& shape, const BackwardStrip& a) {
   alignas(64) float weight[kStrip * kMaxQkv];
   alignas(64) float weight_t[kMaxQkv * kStrip];
-  alignas(64) float up[kMaxRank * kStrip];
-  alignas(64) float previous_up[kMaxRank * kStrip];
-  alignas(64) float previous_up_t[kStrip * kMaxRank];
+  alignas(64) float up[kMaxRankStride * kStrip];
+  alignas(64) float previous_up[kMaxRankStride * kStrip];
+  alignas(64) float previous_up_t[kStrip * kMaxRankStride];
   alignas(64) float bias[kStrip];
   alignas(64) float pool_gradient[kStrip];
   alignas(64) float x[kBlock * kStrip];
@@ -108,9 +111,11 @@ void backward_strip(const Shape& shape, const BackwardStrip& a) {
     pack_up(shape, a.width, a.dims, a.up, up);
     pack_bias(a.width, a.dims, a.up_bias, bias);
   }
-  if (has_previous) {
+  if (has_previous && !a.crossed) {
     pack_qkv(shape, a.width, a.dims, a.qkv_weight, a.norm_weight, a.column_means, weight);
     transpose(weight, shape.qkv_stride, a.width, 3 * shape.rank, 1, weight_t, kStrip);
+  }
+  if (has_previous) {
     // Rows of previous_up beyond r are read into columns that nobody uses.
     pack_up(shape, a.width, a.dims, a.previous_up, previous_up);
     for (int i = shape.rank * a.width; i < shape.rank_stride * a.width; ++i) previous_up[i] = 0;
@@ -138,11 +143,11 @@ void backward_strip(const Shape& shape, const BackwardStrip& a) {
     outer<kRows>(a.d_qkv + begin * shape.qkv_stride, shape.qkv_stride, qkv4, x, a.width, a.width, 0,
                  end - begin, first, d_weight_t, kStrip);
     if (!has_previous) continue;
-    if (a.pool_gradient != nullptr) {
-      add_stream_gradient<true>(shape, a, weight_t, pool_gradient, begin, end, x);
-    } else {
-      add_stream_gradient<false>(shape, a, weight_t, nullptr, begin, end, x);
-    }
+    const auto add = a.crossed ? (a.pool_gradient != nullptr ? add_stream_gradient<true, true>
+                                                             : add_stream_gradient<false, true>)
+                               : (a.pool_gradient != nullptr ? add_stream_gradient<true, false>
+                                                             : add_stream_gradient<false, false>);
+    add(shape, a, weight_t, pool_gradient, begin, end, x);
     // The output of module j - 1, x + O A_up:  d_up = O^T G,  d_O = G A_up^T
     outer<kRows>(a.previous_attended, shape.rank_stride, rank4, a.stream_gradient, a.width, a.width,
                  begin, end, first, a.d_up, kStrip);

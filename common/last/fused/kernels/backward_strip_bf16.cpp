@@ -120,16 +120,16 @@ void clear_rows(uint16_t* matrix, int stride, int begin, int end) {
 void backward_strip(const Shape& shape, const BackwardStrip& a) {
   alignas(64) float weight[kStrip * kMaxQkv];
   alignas(64) float weight_t[kMaxQkv * kStrip];
-  alignas(64) float up[kMaxRank * kStrip];
-  alignas(64) float up_t[kStrip * kMaxRank];
+  alignas(64) float up[kMaxRankStride * kStrip];
+  alignas(64) float up_t[kStrip * kMaxRankStride];
   alignas(64) float bias[kStrip];
   alignas(64) float pool_gradient[kStrip];
   alignas(64) float x[kBlock * kStrip];
   alignas(64) float product[kBlock * kStrip];
   alignas(64) float d_weight_t[kMaxQkv * kStrip];
-  alignas(64) uint16_t up_pairs[kMaxRank * kStrip];
+  alignas(64) uint16_t up_pairs[kMaxRankStride * kStrip];
   alignas(64) uint16_t weight_t_pairs[kMaxQkv * kStrip];
-  alignas(64) uint16_t up_t_pairs[kDepth * kMaxRank];
+  alignas(64) uint16_t up_t_pairs[kDepth * kMaxRankStride];
   alignas(64) uint16_t pairs[kBlock * kStrip];
   alignas(64) uint16_t g_rows[kBlock * kDepth] = {};
   const TileUnit unit;

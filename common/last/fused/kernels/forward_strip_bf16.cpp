@@ -43,11 +43,11 @@ void add_branch(const ForwardStrip& a, const float* branch, const float* bias, i
 
 void forward_strip(const Shape& shape, const ForwardStrip& a) {
   alignas(64) float weight[kStrip * kMaxQkv];
-  alignas(64) float up[kMaxRank * kStrip];
+  alignas(64) float up[kMaxRankStride * kStrip];
   alignas(64) float bias[kStrip];
   alignas(64) uint16_t weight_pairs[kDepth * kMaxQkv];
-  alignas(64) uint16_t up_pairs[kMaxRank * kStrip];
-  alignas(64) uint16_t o_rows[kBlock * kMaxRank];
+  alignas(64) uint16_t up_pairs[kMaxRankStride * kStrip];
+  alignas(64) uint16_t o_rows[kBlock * kMaxRankStride];
   alignas(64) uint16_t x_rows[kBlock * kDepth] = {};
   alignas(64) float branch[kBlock * kStrip];
   const TileUnit unit;

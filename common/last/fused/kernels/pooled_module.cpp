@@ -31,7 +31,7 @@ void add_pooled_branch(const Shape& shape, const float* sum_in, const float* up,
 // d_O = w (x) (A g), zero beyond the tokens: a product in whole tiles may have left anything there
 void pooled_backward(const Shape& shape, const float* weights, const float* up,
                      const float* gradient, float* d_attended) {
-  float row[kMaxRank] = {};
+  float row[kMaxRankStride] = {};
   for (int k = 0; k < shape.rank; ++k) {
     Vec total = {};
     for (int c = 0; c < shape.dim; c += kLanes) {

@@ -22,6 +22,14 @@ void attention_backward(const Shape&, const AttentionBackward&);
 void normalize_backward(const Shape&, const float* qkv, const float* shift, const float* rstd,
                         float* d_qkv, float* input_factors, float* d_shift);
 void backward_strip(const Shape&, const BackwardStrip&);
+void cross_qkv(const Shape&, const ModuleView& module, const float* up, float* out);
+void cross_up(const Shape&, const ModuleView& module, const float* up, float* out);
+void scale_rows(const Shape&, const float* in, const float* factors, bool overwrite, float* out);
+void cross_tokens(const Shape&, const float* const* attended, int count, const float* right,
+                  int right_stride, int columns, float* out, int stride);
+void add_crossed(const Shape&, const CrossedTerm* terms, int count, bool overwrite, float* out);
+void add_crossed_gradients(const Shape&, const ModuleView* modules, int count, const float* sums,
+                           int strip, const ModuleGradients* gradients);
 void add_block(const float* source, int source_stride, int rows, int cols, bool overwrite,
                float* target, int stride);
 void pool_attended(const Shape&, const float* attended, const float* weights, float* sum);

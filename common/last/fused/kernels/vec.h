@@ -54,7 +54,7 @@ using UnalignedShortVec __attribute__((vector_size(kLanes * 2), aligned(2), may_
   return _mm256_cmpgt_epi32(_mm256_set1_epi32(count), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
 [[gnu::always_inline]] inline Vec load_part(const float* p, int count) {
-  return _mm256_maskload_ps(p, first_lanes(count));
+  return count >= kLanes ? load(p) : Vec(_mm256_maskload_ps(p, first_lanes(count)));
 }
 [[gnu::always_inline]] inline void store_part(float* p, Vec v, int count) {
   if (count >= kLanes) {

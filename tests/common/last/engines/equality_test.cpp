@@ -18,21 +18,30 @@ namespace {
 
 constexpr double kTolerance = 1e-5;  // max|a - b| / max|b| of a tensor
 
-const std::vector<std::string> kFused = {"generic", "avx2", "avx512"};
-const std::vector<std::string> kEngines = {"gemm", "generic", "avx2", "avx512"};
+// An instruction set of the fused engine is tried in both forms of the backward pass.
+const std::vector<std::string> kFused = {"generic",         "avx2",         "avx512",
+                                         "generic_crossed", "avx2_crossed", "avx512_crossed"};
+const std::vector<std::string> kEngines = {
+    "gemm", "generic", "avx2", "avx512", "generic_crossed", "avx2_crossed", "avx512_crossed"};
 
 class EngineEquality : public testing::TestWithParam<std::tuple<std::string, BankCase>> {
  protected:
   static std::unique_ptr<Engine> make_engine(const BankConfig& config) {
     const std::string& name = std::get<0>(GetParam());
     if (name == "gemm") return make_gemm_engine(config, c10::kCPU);
-    return make_fused_engine(config, 2, name);
+    const bool crossed = name != instruction_set();
+    return make_fused_engine(config, 2, instruction_set(),
+                             crossed ? fused::BackwardForm::kCrossed : fused::BackwardForm::kPlain);
+  }
+  static std::string instruction_set() {
+    const std::string& name = std::get<0>(GetParam());
+    return name.substr(0, name.find('_'));
   }
   void SetUp() override {
     at::set_num_threads(1);  // the tensors are small
-    const std::string& name = std::get<0>(GetParam());
-    if (name != "gemm" && fused::find_kernels(name.c_str()) == nullptr) {
-      GTEST_SKIP() << "this processor has no " << name;
+    if (std::get<0>(GetParam()) != "gemm" &&
+        fused::find_kernels(instruction_set().c_str()) == nullptr) {
+      GTEST_SKIP() << "this processor has no " << instruction_set();
     }
   }
 };

@@ -1,8 +1,8 @@
 #pragma once
 
-#include "common/last/fused/tickets.h"
-
 namespace last::fused {
+
+// No member functions: see Shape.
 
 // One module's parameters. Biases are nullptr where the shape has none.
 struct ModuleView {
@@ -26,23 +26,6 @@ struct ModuleGradients {
   float* up_weight;
   float* up_bias;
   float* shift;  // [qkv_stride]
-};
-
-// An image's turn to add to the gradients of one network.
-struct Turn {
-  Tickets& tickets;
-  size_t first_place;  // of the network: one place per module and strip, and one more
-  int turn;            // images of the batch that were added before
-
-  bool overwrites() const { return turn == 0; }
-
-  // Calls add() when it is this image's turn at the place.
-  template <class Add>
-  void take(size_t place, const Add& add) const {
-    tickets.wait(first_place + place, turn);
-    add();
-    tickets.end_turn(first_place + place, turn);
-  }
 };
 
 }  // namespace last::fused
