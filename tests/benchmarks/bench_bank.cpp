@@ -63,15 +63,15 @@ PlainTime plain_time(int64_t dim, int64_t rank, int64_t heads) {
   return known[key] = best;
 }
 
-// Arguments: D, heads, networks, bf16 products
+// Arguments: D, rank, heads, networks, bf16 products
 void step(benchmark::State& state) {
-  constexpr int64_t kRank = 16;
-  const int64_t dim = state.range(0), heads = state.range(1), networks = state.range(2);
-  const PlainTime plain = plain_time(dim, kRank, heads);
-  const RandomBank bank = make_bank(dim, kRank, heads, networks);
+  const int64_t dim = state.range(0), rank = state.range(1), heads = state.range(2);
+  const int64_t networks = state.range(3);
+  const PlainTime plain = plain_time(dim, rank, heads);
+  const RandomBank bank = make_bank(dim, rank, heads, networks);
   const auto engine = make_fused_engine(
       bank.config, threads(),
-      state.range(3) == 0 ? fused_instruction_set() : fused_bf16_instruction_set());
+      state.range(4) == 0 ? fused_instruction_set() : fused_bf16_instruction_set());
   Parameters gradients = bank.parameters.zeros_like();
   double best = 1e300;
   for (auto _ : state) {
@@ -86,14 +86,14 @@ void step(benchmark::State& state) {
   state.counters["ratio"] = plain.whole_batch * static_cast<double>(networks) / best;
 }
 
-void add(const char* name, int64_t dim) {
+void add(const char* name, int64_t dim, int64_t rank) {
   std::vector<int64_t> precisions = {0};
   if (fused_bf16_instruction_set() != fused_instruction_set()) precisions.push_back(1);
   for (const int64_t heads : {1, 2, 4}) {
     for (const int64_t networks : {1, 16}) {
       benchmark::RegisterBenchmark(name, step)
-          ->ArgsProduct({{dim}, {heads}, {networks}, precisions})
-          ->ArgNames({"D", "h", "K", "bf16"})
+          ->ArgsProduct({{dim}, {rank}, {heads}, {networks}, precisions})
+          ->ArgNames({"D", "r", "h", "K", "bf16"})
           ->Unit(benchmark::kMillisecond)
           ->UseRealTime();
     }
@@ -104,8 +104,9 @@ void add(const char* name, int64_t dim) {
 }  // namespace last
 
 int main(int argc, char** argv) {
-  last::add("ViT-B", 768);
-  last::add("ViT-Ti", 192);
+  last::add("ViT-B", 768, 16);
+  last::add("ViT-Ti", 192, 16);
+  last::add("ViT-Ti", 192, 4);
   benchmark::Initialize(&argc, argv);
   benchmark::RunSpecifiedBenchmarks();
   return 0;

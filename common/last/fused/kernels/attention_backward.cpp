@@ -43,11 +43,12 @@ template <int N>
   accumulate(acc, head.q + query * shape.qkv_stride, shape.qkv_stride, 1, head.k_t + key,
              shape.lanes, shape.head_dim);
   const int at = (query - first) * shape.lanes + key;
+  exp2(reinterpret_cast<Vec(&)[4 * N]>(acc));
 #pragma GCC unroll 16
   for (int i = 0; i < 4; ++i) {
 #pragma GCC unroll 16
     for (int j = 0; j < N; ++j) {
-      store(head.p + at + i * shape.lanes + j * kLanes, exp2(acc[i][j]));
+      store(head.p + at + i * shape.lanes + j * kLanes, acc[i][j]);
       acc[i][j] = broadcast(-head.delta[query + i]);
     }
   }

@@ -90,7 +90,15 @@ template <bool kAll>
 #pragma GCC unroll 2
     for (int j = 0; j < 2; ++j) {
       const int at = (row + i) * kKeys + column + j * kLanes;
-      p[i][j] = exp2(load(block.s + at) * scale - log_sum[i]);
+      p[i][j] = load(block.s + at) * scale - log_sum[i];
+    }
+  }
+  exp2(reinterpret_cast<Vec(&)[4]>(p));
+#pragma GCC unroll 2
+  for (int i = 0; i < 2; ++i) {
+#pragma GCC unroll 2
+    for (int j = 0; j < 2; ++j) {
+      const int at = (row + i) * kKeys + column + j * kLanes;
       ds[i][j] = p[i][j] * (load(block.d_p + at) - delta[i]);
       if constexpr (!kAll) {
         const __mmask16 keys = first_lanes(count - j * kLanes);

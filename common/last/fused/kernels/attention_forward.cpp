@@ -27,6 +27,7 @@ template <bool kShifted, int N, int K>
   clear(s);
   accumulate(s, head.k + key * shape.qkv_stride, shape.qkv_stride, 1, head.q_t + lane, shape.lanes,
              shape.head_dim);
+  if constexpr (!kShifted) exp2(reinterpret_cast<Vec(&)[K * N]>(s));
 #pragma GCC unroll 16
   for (int i = 0; i < K; ++i) {
 #pragma GCC unroll 16
@@ -34,7 +35,6 @@ template <bool kShifted, int N, int K>
       if constexpr (kShifted) {
         maxima[j] = max(maxima[j], s[i][j]);
       } else {
-        s[i][j] = exp2(s[i][j]);
         sums[j] += s[i][j];
       }
       store(head.scores + ((key + i) * N + j) * kLanes, s[i][j]);
@@ -72,12 +72,15 @@ void attend(const Shape& shape, const Head& head, int lane) {
   for (; key < shape.tokens; ++key) score<kShifted, N, 1>(shape, head, lane, key, maxima, total);
   // p = 2^(s - max)
   for (key = 0; kShifted && key < shape.tokens; ++key) {
+    float* p = head.scores + key * N * kLanes;
+    Vec e[N];
+#pragma GCC unroll 16
+    for (int j = 0; j < N; ++j) e[j] = load(p + j * kLanes) - maxima[j];
+    exp2(e);
 #pragma GCC unroll 16
     for (int j = 0; j < N; ++j) {
-      float* p = head.scores + (key * N + j) * kLanes;
-      const Vec e = exp2(load(p) - maxima[j]);
-      store(p, e);
-      total[j] += e;
+      store(p + j * kLanes, e[j]);
+      total[j] += e[j];
     }
   }
   for (int j = 0; j < N; ++j) {

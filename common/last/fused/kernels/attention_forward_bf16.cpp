@@ -68,21 +68,27 @@ void exponentials(const Shape& shape, const Head& head, float scale, Vec (&total
     return head.p_pairs + static_cast<long>(key) * kQueries + 2 * j * kLanes;
   };
   for (key = 0; key + 2 <= shape.tokens; key += 2) {
+    Vec p[2 * N];
 #pragma GCC unroll 2
     for (int j = 0; j < N; ++j) {
-      const Vec low = exp2(score(key, j) * scale - shift[j]);
-      const Vec high = exp2(score(key + 1, j) * scale - shift[j]);
-      total[j] += low;
-      odd[j] += high;
-      store_pairs(pairs(j), low, high);
+      p[2 * j] = score(key, j) * scale - shift[j];
+      p[2 * j + 1] = score(key + 1, j) * scale - shift[j];
+    }
+    exp2(p);
+#pragma GCC unroll 2
+    for (int j = 0; j < N; ++j) {
+      total[j] += p[2 * j];
+      odd[j] += p[2 * j + 1];
+      store_pairs(pairs(j), p[2 * j], p[2 * j + 1]);
     }
   }
 #pragma GCC unroll 2
   for (int j = 0; j < N; ++j) {
     if (key < shape.tokens) {
-      const Vec low = exp2(score(key, j) * scale - shift[j]);
-      total[j] += low;
-      store_pairs(pairs(j), low, Vec{});
+      Vec p[1] = {score(key, j) * scale - shift[j]};
+      exp2(p);
+      total[j] += p[0];
+      store_pairs(pairs(j), p[0], Vec{});
     }
     total[j] += odd[j];
     store(log_sum + j * kLanes, shift[j] + log2(total[j]));

@@ -96,23 +96,42 @@ inline float sum(Vec v) {
   return s[0];
 }
 
-// 2^x, relative error 1e-7; x is raised to -100, so that results (of masked keys, too) are neither
-// exact when they are very small nor subnormal, which would be slow.
-[[gnu::always_inline]] inline Vec exp2(Vec x) {
+// x = 2^x for all, relative error 1e-7; x is raised to -100, so that results (of masked keys, too)
+// are neither exact when they are very small nor subnormal, which would be slow. Each is a chain of
+// eleven instructions that wait for each other: several go through it together, which is more than
+// a processor finds by itself. (kTogether of them and a factor fill the registers.)
+template <int N>
+[[gnu::always_inline]] inline void exp2(Vec (&all)[N]) {
+  constexpr int kTogether = 4;
+  constexpr float kPolynomial[] = {1.327647152e-03f, 9.675541331e-03f, 5.550713275e-02f,
+                                   2.402211972e-01f, 6.931469671e-01f, 1.000000072e+00f};
   const Vec magic = broadcast(12582912.f);  // 1.5 * 2^23: adding it rounds to an integer
-  x = max(x, broadcast(-100.f));
-  const Vec shifted = x + magic;
-  const Vec f = x - (shifted - magic);  // in [-0.5, 0.5]
-  // 2^f, minimax
-  Vec p = broadcast(1.327647152e-03f);
-  p = p * f + 9.675541331e-03f;
-  p = p * f + 5.550713275e-02f;
-  p = p * f + 2.402211972e-01f;
-  p = p * f + 6.931469671e-01f;
-  p = p * f + 1.000000072e+00f;
-  // The integer stands in the low bits of `shifted`: add it to the exponent.
-  return reinterpret_cast<Vec>(reinterpret_cast<IntVec>(p) +
-                               (reinterpret_cast<IntVec>(shifted) << 23));
+#pragma GCC unroll 16
+  for (int first = 0; first < N; first += kTogether) {
+    constexpr int kMost = N < kTogether ? N : kTogether;
+    Vec shifted[kMost], f[kMost], p[kMost];
+    const auto each = [&](auto step) {
+#pragma GCC unroll 16
+      for (int i = 0; i < kMost; ++i) {
+        if (first + i < N) step(i);
+      }
+    };
+    each([&](int i) { f[i] = max(all[first + i], broadcast(-100.f)); });
+    each([&](int i) { shifted[i] = f[i] + magic; });
+    each([&](int i) { p[i] = shifted[i] - magic; });
+    each([&](int i) { f[i] = f[i] - p[i]; });  // in [-0.5, 0.5]
+    // 2^f, minimax
+    each([&](int i) { p[i] = broadcast(kPolynomial[0]) * f[i] + kPolynomial[1]; });
+    each([&](int i) { p[i] = p[i] * f[i] + kPolynomial[2]; });
+    each([&](int i) { p[i] = p[i] * f[i] + kPolynomial[3]; });
+    each([&](int i) { p[i] = p[i] * f[i] + kPolynomial[4]; });
+    each([&](int i) { p[i] = p[i] * f[i] + kPolynomial[5]; });
+    // The integer stands in the low bits of `shifted`: add it to the exponent.
+    each([&](int i) {
+      all[first + i] = reinterpret_cast<Vec>(reinterpret_cast<IntVec>(p[i]) +
+                                             (reinterpret_cast<IntVec>(shifted[i]) << 23));
+    });
+  }
 }
 
 // log2 of positive, normal x.
