@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "common/error.h"
+#include "common/last/fused/crossed.h"
 #include "common/last/fused/engine.h"
 #include "common/last/fused/kernels.h"
 #include "tests/common/last/fused/random_bank.h"
@@ -42,6 +43,7 @@ struct BankOptions {
   const char* name;
   bool bf16;
   NetworkConfig network;
+  fused::BackwardForm form = fused::BackwardForm::kPlain;
 };
 
 // With the best instruction set for products in fp32, or in bf16; for those the heads are wide
@@ -61,7 +63,8 @@ class FusedBank : public testing::TestWithParam<BankOptions> {
   static std::unique_ptr<Engine> make_engine(const RandomBank& bank, int threads) {
     const bool bf16 = GetParam().bf16;
     return make_fused_engine(bank.config, threads,
-                             bf16 ? fused_bf16_instruction_set() : fused_instruction_set());
+                             bf16 ? fused_bf16_instruction_set() : fused_instruction_set(),
+                             GetParam().form);
   }
 };
 
@@ -168,23 +171,60 @@ std::vector<BankOptions> bank_options() {
   NetworkConfig mean = wide_head;
   mean.rank = 16;
   mean.pool = Pool::kMeanAll;
-  return {
-      {"Fp32", false, rich},         {"Fp32Cls", false, cls},   {"Fp32SeveralModules", false, deep},
-      {"Fp32Linear", false, linear}, {"Bf16", true, wide_head}, {"Bf16Mean", true, mean}};
+  constexpr auto kCrossed = fused::BackwardForm::kCrossed;
+  return {{"Fp32", false, rich},
+          {"Fp32Cls", false, cls},
+          {"Fp32SeveralModules", false, deep},
+          {"Fp32Linear", false, linear},
+          {"Fp32Crossed", false, rich, kCrossed},
+          {"Fp32CrossedCls", false, cls, kCrossed},
+          {"Fp32CrossedSeveralModules", false, deep, kCrossed},
+          {"Bf16", true, wide_head},
+          {"Bf16Mean", true, mean}};
 }
 
 INSTANTIATE_TEST_SUITE_P(Fused, FusedBank, testing::ValuesIn(bank_options()),
                          [](const auto& test) { return std::string(test.param.name); });
 
-TEST(FusedEngine, WorkingMemoryAtViTBStaysBelow16MB) {
+BackboneInfo vit(int64_t dim, int64_t depth) {
   BackboneInfo backbone;
-  backbone.depth = 12;
-  backbone.dim = 768;
+  backbone.depth = depth;
+  backbone.dim = dim;
   backbone.tokens = 197;
   backbone.prefix_tokens = 1;
   backbone.has_cls_token = true;
-  for (int64_t i = 0; i <= 12; ++i) backbone.layers.push_back(i);
-  EXPECT_LE(fused_bytes_per_thread({.rank = 16, .heads = 2}, backbone), 16 << 20);
+  for (int64_t i = 0; i <= depth; ++i) backbone.layers.push_back(i);
+  return backbone;
+}
+
+TEST(FusedEngine, WorkingMemoryAtViTBStaysBelow16MB) {
+  EXPECT_LE(fused_bytes_per_thread({.rank = 16, .heads = 2}, vit(768, 12)), 16 << 20);
+}
+
+// The small matrices of the crossed form: less than a fifth of what a network has anyway,
+// parameters, gradients and two moments.
+TEST(FusedEngine, MemoryPerNetworkIsInThePlan) {
+  BankConfig one;
+  one.backbone = vit(768, 12);
+  one.network.rank = 16;
+  one.classes = {100};
+  BankConfig two = one;
+  two.classes = {100, 100};
+  const int64_t images = 32 * (768 + 100) * 4;
+  const int64_t added = fused_bytes(two, 32, 2) - fused_bytes(one, 32, 2) - images;
+  EXPECT_GT(added, 12 * 11 / 2 * 48 * 16 * 4);  // of Wc^T A^T alone
+  EXPECT_LT(added, 4 * 608256 * 4 / 5);
+}
+
+TEST(FusedEngine, CrossedFormIsTakenWhereRanksAddUpToLittle) {
+  const auto pays = [](int64_t rank, int64_t dim, int64_t depth) {
+    return fused::crossed_form_pays({.rank = rank}, static_cast<int>(depth), static_cast<int>(dim));
+  };
+  EXPECT_TRUE(pays(16, 768, 12));
+  EXPECT_TRUE(pays(4, 192, 12));
+  EXPECT_FALSE(pays(16, 192, 12));
+  EXPECT_FALSE(pays(64, 768, 12));
+  EXPECT_FALSE(pays(16, 768, 1));
 }
 
 TEST(FusedEngine, RefusesWhatDoesNotFit) {
