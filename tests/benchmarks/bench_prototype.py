@@ -54,7 +54,7 @@ def prototype_time(script, dim, heads):
 
 
 def own_time(tool, name, dim, heads, networks):
-    pattern = f"{name}/D:{dim}/h:{heads}/K:{networks}/bf16:0/"
+    pattern = f"{name}/D:{dim}/r:16/h:{heads}/K:{networks}/bf16:0/"
     result = subprocess.run([tool, f"--benchmark_filter={pattern}", "--benchmark_format=json"],
                             text=True, check=True, stdout=subprocess.PIPE)
     return json.loads(result.stdout)["benchmarks"][0]["core_ms"]

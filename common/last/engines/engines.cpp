@@ -77,21 +77,27 @@ GemmOptions gemm_options(const ComputeOptions& compute) {
   return options;
 }
 
+// The instruction set that the fused engine takes.
+std::string products(const ComputeOptions& options) {
+  const bool bf16 = resolve_precision(options.precision, options.device) == Precision::kBFloat16;
+  return bf16 ? fused_bf16_instruction_set() : fused_instruction_set();
+}
+
 }  // namespace
 
 std::unique_ptr<Engine> make_engine(BankConfig config, const ComputeOptions& options) {
   if (!options.device.is_cpu()) {
     return make_gemm_engine(std::move(config), options.device, gemm_options(options));
   }
-  if (resolve_precision(options.precision, options.device) == Precision::kBFloat16) {
-    return make_fused_engine(std::move(config), options.threads, fused_bf16_instruction_set());
-  }
-  return make_fused_engine(std::move(config), options.threads);
+  return make_fused_engine(std::move(config), options.threads, products(options));
 }
 
 EnginePlan plan_engine(const BankConfig& config, int64_t images, const ComputeOptions& options) {
   if (options.device.is_cpu()) {
-    return {1, options.threads, fused_bytes(config, images, options.threads)};
+    const bool rounds = products(options) != fused_instruction_set();
+    return {1, options.threads,
+            fused_bytes(config, images, options.threads,
+                        rounds ? fused::BackwardForm::kPlain : fused::BackwardForm::kBest)};
   }
   const GemmPlan plan = plan_gemm(config, images, gemm_options(options));
   return {plan.networks, plan.images, plan.bytes};

@@ -12,7 +12,8 @@ float* row(const at::Tensor& tensor, size_t index, size_t size) {
 
 }  // namespace
 
-BankView::BankView(const Plan& plan, const BankConfig& config, const Parameters& parameters)
+BankView::BankView(const Plan& plan, const BankConfig& config, const Parameters& parameters,
+                   bool training)
     : plan_(plan), config_(config), parameters_(parameters) {
   const Shape& s = plan.shape;
   const auto all = static_cast<size_t>(config.networks()) * static_cast<size_t>(plan.modules);
@@ -22,7 +23,7 @@ BankView::BankView(const Plan& plan, const BankConfig& config, const Parameters&
   column_means_.resize(all * qkv_stride);
   shifts_.resize(all * qkv_stride);
   up_means_.resize(all * rank_stride);
-  if (plan.crossed) {
+  if (plan.crossed && training) {
     crossed_.resize(static_cast<size_t>(config.networks() * plan.layout.weights()));
   }
   for (size_t i = 0; i < all; ++i) {

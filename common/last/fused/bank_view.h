@@ -16,8 +16,8 @@ namespace last::fused {
 // Pointers into the stacked parameters of a bank, and what is made of them once per batch.
 class BankView {
  public:
-  // `parameters` must stay alive and in place.
-  BankView(const Plan& plan, const BankConfig& config, const Parameters& parameters);
+  // `parameters` must stay alive and in place. training: prepare_crossed() will be called.
+  BankView(const Plan& plan, const BankConfig& config, const Parameters& parameters, bool training);
 
   // Has to be called for every module before its view is used; different ones in different threads.
   void prepare(const Kernels& kernels, int64_t network, int module);

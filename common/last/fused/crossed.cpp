@@ -2,14 +2,19 @@
 
 namespace last::fused {
 
-bool crossed_form_pays(const NetworkConfig& network, int modules, int dim) {
-  const double rank = static_cast<double>(network.rank);
-  const double up = rank + (network.biases ? 1 : 0), m = modules;
-  // Operations per token: of D -= O A and G += E Wc^T; of T, S and their counterparts in d_O.
-  const double saved = (m - 1) * 8 * rank * dim;
-  const double added =
-      m * (m - 1) / 2 * (6 * rank * (rank + up) + 2 * up * up) + (m - 1) * (m - 1) * 2 * rank * up;
-  return modules > 1 && 1.1 * added < saved;
+bool crossed_form_pays(const NetworkConfig& network, int modules, int tokens, int dim) {
+  if (modules < 2) return false;
+  constexpr double kImages = 32, kSlower = 1.1;
+  const double rank = static_cast<double>(network.rank), m = modules;
+  const double up = rank + (network.biases ? 1 : 0);
+  const double pairs = m * (m - 1) / 2, up_pairs = (m - 1) * (m - 1);
+  // Operations per token: of G += E Wc^T and, but for the last module, D -= O A;
+  const double saved = (m - 1) * 6 * rank * dim + (m - 2) * 2 * rank * dim;
+  // of T, S and their counterparts in d_O;
+  const double added = pairs * (6 * rank * (rank + up) + 2 * up * up) + up_pairs * 2 * rank * up;
+  // and once per batch: of products of weights, and what T and S add to gradients.
+  const double once = dim * (pairs * 6 * rank * (rank + 2 * up) + up_pairs * 2 * up * (rank + up));
+  return kSlower * (added + once / (kImages * tokens)) < saved;
 }
 
 CrossedLayout::CrossedLayout(const Shape& shape, int modules)

@@ -25,8 +25,9 @@ namespace last::fused {
 // cheap then, beside what the crossed form adds.
 enum class BackwardForm { kBest, kPlain, kCrossed };
 
-// Whether the crossed form takes fewer operations, with something for its smaller products.
-bool crossed_form_pays(const NetworkConfig& network, int modules, int dim);
+// Whether the crossed form takes fewer operations in batches of 32 images, with something for its
+// smaller products. (In much smaller batches what is done once for all images weighs more.)
+bool crossed_form_pays(const NetworkConfig& network, int modules, int tokens, int dim);
 
 // Where a network's small matrices lie, in floats; i, k, l: modules.
 class CrossedLayout {
@@ -48,6 +49,8 @@ class CrossedLayout {
   // module has no S, no module a T with itself.
   long sums(int i, int l) const { return pair(i, l) * sum_size_; }
   long sums() const { return sums(0, modules_); }
+  // The most that a module has with those before it and itself.
+  long most_sums() const { return sums() - sums(0, modules_ - 1); }
 
  private:
   static long pair(int i, int l) { return static_cast<long>(l) * (l + 1) / 2 + i; }

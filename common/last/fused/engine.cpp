@@ -153,7 +153,7 @@ BatchResult FusedEngine::forward_backward(const at::Tensor& features, const at::
   const Targets targets(labels, config_, images.batch);
   const auto networks =
       choose(active, [&](int64_t k) { return targets.labelled[static_cast<size_t>(k)] > 0; });
-  BankView bank(plan_, config_, parameters);
+  BankView bank(plan_, config_, parameters, true);
   GradientView sums(plan_, config_.networks(), gradients);
   HeadRows rows(plan_, config_.networks(), images.batch, parameters.head_bias.size(1));
   std::vector<Loss> losses(static_cast<size_t>(config_.networks() * images.batch));
@@ -248,7 +248,7 @@ at::Tensor FusedEngine::logits(const at::Tensor& features, const std::vector<uin
       at::full({config_.networks(), images.batch, classes},
                -std::numeric_limits<double>::infinity(), at::TensorOptions().dtype(at::kFloat));
   float* out = all.data_ptr<float>();
-  BankView bank(plan_, config_, parameters);
+  BankView bank(plan_, config_, parameters, false);
   prepare(bank, networks, false);
   for_images(images, networks, [&](Worker& worker, int64_t b, int64_t k) {
     worker.head.forward(bank.head(k), worker.pass.forward(bank.modules(k), exact_kernels_),
@@ -276,16 +276,18 @@ std::unique_ptr<Engine> make_fused_engine(BankConfig config, int threads,
                                               rounds ? fused::BackwardForm::kPlain : form);
 }
 
-int64_t fused_bytes_per_thread(const NetworkConfig& network, const BackboneInfo& backbone) {
-  return fused::Workspace::bytes(fused::Plan(network, backbone));
+int64_t fused_bytes_per_thread(const NetworkConfig& network, const BackboneInfo& backbone,
+                               fused::BackwardForm form) {
+  return fused::Workspace::bytes(fused::Plan(network, backbone, form));
 }
 
-int64_t fused_bytes(const BankConfig& config, int64_t images, int threads) {
+int64_t fused_bytes(const BankConfig& config, int64_t images, int threads,
+                    fused::BackwardForm form) {
   const int64_t classes = *std::max_element(config.classes.begin(), config.classes.end());
   const int64_t row = config.backbone.dim + classes;
-  const fused::Plan plan(config.network, config.backbone);
+  const fused::Plan plan(config.network, config.backbone, form);
   const int64_t crossed = plan.crossed ? plan.layout.weights() + plan.layout.sums() : 0;
-  return threads * fused_bytes_per_thread(config.network, config.backbone) +
+  return threads * fused_bytes_per_thread(config.network, config.backbone, form) +
          config.networks() * (images * row + crossed) * static_cast<int64_t>(sizeof(float));
 }
 

@@ -28,12 +28,15 @@ std::unique_ptr<Engine> make_fused_engine(BankConfig config, int threads,
                                           const std::string& instruction_set,
                                           fused::BackwardForm form = fused::BackwardForm::kBest);
 
-// Working memory of one thread in bytes, beyond parameters, gradients and the batch.
-int64_t fused_bytes_per_thread(const NetworkConfig& network, const BackboneInfo& backbone);
+// Working memory of one thread in bytes, beyond parameters, gradients and the batch. With bf16
+// products the form is the plain one.
+int64_t fused_bytes_per_thread(const NetworkConfig& network, const BackboneInfo& backbone,
+                               fused::BackwardForm form = fused::BackwardForm::kBest);
 
 // The same for an engine and batches of `images`: the threads', per image and network one pooled
 // row and the gradient of the logits, and per network the crossed form's small matrices.
-int64_t fused_bytes(const BankConfig& config, int64_t images, int threads);
+int64_t fused_bytes(const BankConfig& config, int64_t images, int threads,
+                    fused::BackwardForm form = fused::BackwardForm::kBest);
 
 // The best instruction set of this processor, for products in fp32: "avx512", "avx2", "generic";
 // and in bf16: "amx_bf16", or as for fp32 if the processor has no unit that makes bf16 faster.

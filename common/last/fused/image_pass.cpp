@@ -176,8 +176,8 @@ void ImagePass::backward_module(std::span<const ModuleView> modules,
   if (plan_.crossed && module > 0) add_crossed_attended(crossed, module - 1);
 }
 
-// T and S of the module with those before it. From here on its E stands in the place of Q, K, V,
-// and gamma o O in that of O.
+// T and S of the module with those before it (and, where a pair has none, numbers that nobody
+// reads). From here on its E stands in the place of Q, K, V, and gamma o O in that of O.
 void ImagePass::cross_module(const CrossedNetwork& crossed, int module, const Turn& turn) {
   Workspace::Module& kept = work_.modules[static_cast<size_t>(module)];
   const bool last = module == plan_.modules - 1;

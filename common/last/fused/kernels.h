@@ -53,7 +53,7 @@ struct BackwardStrip {
   const float* column_means;
   const float* d_qkv;          // E [rows, qkv_stride]
   const float* input_factors;  // c [rows] = rstd <E, y - shift> / D
-  bool crossed;                // fp32 only: mu is P's mean, D is left out, and so is E Wc^T
+  bool crossed;                // not with bf16 products: mu is P's mean, D and E Wc^T are left out
   bool first;                  // first strip of the module
   void* scratch;               // backward_scratch() bytes, kept between the strips of a module
   float* d_qkv_weight;         // out [width, qkv_stride]: d loss / d (diag(gamma) A)
@@ -133,7 +133,7 @@ struct Kernels {
   //   out [count, up_rank rounded up to 4, stride] = attended[i]^T right, right [rows, columns]
   void (*cross_tokens)(const Shape&, const float* const* attended, int count, const float* right,
                        int right_stride, int columns, float* out, int stride);
-  //   out [rows, rank_stride] = or += sum over the terms of rows weights
+  //   out [rows, r] = or += sum over the terms of rows weights; rows of rank_stride
   void (*add_crossed)(const Shape&, const CrossedTerm* terms, int count, bool overwrite,
                       float* out);
   // After the batch, for all modules of a network and one strip: adds what the pairs' sums mean for

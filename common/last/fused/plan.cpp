@@ -32,7 +32,8 @@ Shape make_shape(const NetworkConfig& network, const BackboneInfo& backbone, boo
 bool is_crossed(const NetworkConfig& network, const BackboneInfo& backbone, BackwardForm form) {
   const auto modules = static_cast<int>(network.total_modules(backbone.depth));
   if (form == BackwardForm::kBest) {
-    return crossed_form_pays(network, modules, static_cast<int>(backbone.dim));
+    return crossed_form_pays(network, modules, static_cast<int>(backbone.tokens),
+                             static_cast<int>(backbone.dim));
   }
   return form == BackwardForm::kCrossed && modules > 1;
 }

@@ -7,7 +7,7 @@ namespace last::fused {
 inline constexpr int kStrip = 48;
 inline constexpr int kMaxRank = 64;
 inline constexpr int kMaxQkv = 3 * kMaxRank;
-inline constexpr int kMaxRankStride = kMaxRank + 16;
+inline constexpr int kMaxRankStride = kMaxRank + 16;  // of the crossed form: one row for a bias
 
 // The sizes that kernels work with. No member functions: what is compiled for several instruction
 // sets must not leave inline functions behind that the linker could choose for other code.

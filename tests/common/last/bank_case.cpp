@@ -118,6 +118,20 @@ std::vector<BankCase> bank_cases() {
              c.network.variant = Variant::kB;
            }),
       with("Biases", [](C& c) { c.network.biases = true; }),
+      // With a bias, A_up has one row more than fits into sixteen, or sixty-four.
+      with("BiasesRank16",
+           [](C& c) {
+             c.network.biases = true;
+             c.network.rank = 16;
+             c.network.heads = 2;
+           }),
+      with("BiasesRank64",
+           [](C& c) {
+             c.network.biases = true;
+             c.network.rank = 64;
+             c.network.heads = 1;
+             c.dim = 80;
+           }),
       with("TwoModules", [](C& c) { c.network.modules = 2; }),
       with("ThreeModulesBiasesVariantC",
            [](C& c) {

@@ -49,56 +49,88 @@ void prepare(const Shape& shape, const BackwardStrip& a, const Rows& rows) {
   }
 }
 
-// D -= branch + bias (kRebuild);  x = P - mu + D, also in bf16 pairs of rows
-template <BackwardStrip::Branch kMode>
-void remove_branch(const BackwardStrip& a, const float* branch, const float* bias, int begin,
+// Rows begin..end-1, W vectors wide, for O A in `product` [rows, 48]:
+//   D -= O A + bias (kRebuild);  x = P - mu + D, also in bf16 pairs of rows
+// (Arguments by value: stores of vectors can't change those.)
+template <BackwardStrip::Branch kMode, int W>
+void remove_branch(const BackwardStrip a, const float* product, const float* bias, int begin,
                    int end, float* x, uint16_t* pairs) {
+  Vec bias_of[W];
+#pragma GCC unroll 3
+  for (int j = 0; j < W; ++j) {
+    bias_of[j] = kMode == BackwardStrip::Branch::kRebuild ? load(bias + j * kLanes) : Vec{};
+  }
   for (int row = begin; row < end; row += 2) {
-    for (int c = 0; c < a.width; c += kLanes) {
+    const Vec means[2] = {broadcast(a.means[row]), broadcast(a.means[row + 1])};
+#pragma GCC unroll 3
+    for (int j = 0; j < W; ++j) {
       Vec v[2];
 #pragma GCC unroll 2
       for (int i = 0; i < 2; ++i) {
-        const int at = (row + i) * a.width + c, in_block = (row + i - begin) * kStrip + c;
-        v[i] = load(a.prefix + at) - a.means[row + i];
+        const int at = ((row + i) * W + j) * kLanes;
+        const int in_block = (row + i - begin) * kStrip + j * kLanes;
+        v[i] = load(a.prefix + at) - means[i];
         if constexpr (kMode != BackwardStrip::Branch::kZero) {
           Vec d = load(a.branch + at);
           if constexpr (kMode == BackwardStrip::Branch::kRebuild) {
-            d -= load(branch + in_block) + load(bias + c);
+            d -= load(product + in_block) + bias_of[j];
             store(a.branch + at, d);
           }
           v[i] += d;
         }
         store(x + in_block, v[i]);
       }
-      store_pairs(pairs + (row - begin) * a.width + 2 * c, v[0], v[1]);
+      store_pairs(pairs + ((row - begin) * W + 2 * j) * kLanes, v[0], v[1]);
     }
   }
 }
 
+template <int W>
+void remove_branch(const BackwardStrip& a, const float* product, const float* bias, int begin,
+                   int end, float* x, uint16_t* pairs) {
+  switch (a.branch_mode) {
+    case BackwardStrip::Branch::kZero:
+      return remove_branch<BackwardStrip::Branch::kZero, W>(a, nullptr, nullptr, begin, end, x,
+                                                            pairs);
+    case BackwardStrip::Branch::kKeep:
+      return remove_branch<BackwardStrip::Branch::kKeep, W>(a, nullptr, nullptr, begin, end, x,
+                                                            pairs);
+    case BackwardStrip::Branch::kRebuild:
+      return remove_branch<BackwardStrip::Branch::kRebuild, W>(a, product, bias, begin, end, x,
+                                                               pairs);
+  }
+}
+
 // G += E Wc^T - c x, the product being in `product` [rows, 48]; G also in bf16 rows and pairs.
-template <bool kPooled>
-void add_stream_gradient(const BackwardStrip& a, const float* product, const float* pool_gradient,
+template <bool kPooled, int W>
+void add_stream_gradient(const BackwardStrip a, const float* product, const float* pool_gradient,
                          const float* x, int begin, int end, uint16_t* g_rows, uint16_t* g_pairs) {
+  Vec pooled[W];
+#pragma GCC unroll 3
+  for (int j = 0; j < W; ++j) pooled[j] = kPooled ? load(pool_gradient + j * kLanes) : Vec{};
   for (int row = begin; row < end; row += 2) {
-    const auto g = [&](int i, int c) {
-      if (c >= a.width) return Vec{};
-      const int in_block = (row + i - begin) * kStrip + c;
-      float* stream = a.stream_gradient + (row + i) * a.width + c;
-      const Vec before = kPooled ? a.pool_weights[row + i] * load(pool_gradient + c) : load(stream);
-      const Vec v =
-          (before + load(product + in_block)) - a.input_factors[row + i] * load(x + in_block);
-      store(stream, v);
-      return v;
-    };
-    for (int c = 0; c < a.width; c += 32) {
-      const Vec v[2][2] = {{g(0, c), g(0, c + kLanes)}, {g(1, c), g(1, c + kLanes)}};
+    Vec g[2][W + 1] = {};
 #pragma GCC unroll 2
-      for (int i = 0; i < 2; ++i) {
-        _mm512_storeu_si512(g_rows + (row + i - begin) * kDepth + c, to_bfloat16(v[i][0], v[i][1]));
+    for (int i = 0; i < 2; ++i) {
+      const Vec factor = broadcast(a.input_factors[row + i]);
+      const Vec weight = kPooled ? broadcast(a.pool_weights[row + i]) : Vec{};
+#pragma GCC unroll 3
+      for (int j = 0; j < W; ++j) {
+        const int in_block = (row + i - begin) * kStrip + j * kLanes;
+        float* stream = a.stream_gradient + ((row + i) * W + j) * kLanes;
+        const Vec before = kPooled ? weight * pooled[j] : load(stream);
+        g[i][j] = (before + load(product + in_block)) - factor * load(x + in_block);
+        store(stream, g[i][j]);
       }
-      uint16_t* pairs = g_pairs + (row - begin) * a.width + 2 * c;
-      store_pairs(pairs, v[0][0], v[1][0]);
-      if (c + kLanes < a.width) store_pairs(pairs + 2 * kLanes, v[0][1], v[1][1]);
+#pragma GCC unroll 2
+      for (int j = 0; j < W; j += 2) {
+        _mm512_storeu_si512(g_rows + (row + i - begin) * kDepth + j * kLanes,
+                            to_bfloat16(g[i][j], g[i][j + 1]));
+      }
+    }
+#pragma GCC unroll 3
+    for (int j = 0; j < W; ++j) {
+      store_pairs(g_pairs + ((row - begin) * W + 2 * j) * kLanes, g[0][j], g[1][j]);
     }
   }
 }
@@ -120,16 +152,16 @@ void clear_rows(uint16_t* matrix, int stride, int begin, int end) {
 void backward_strip(const Shape& shape, const BackwardStrip& a) {
   alignas(64) float weight[kStrip * kMaxQkv];
   alignas(64) float weight_t[kMaxQkv * kStrip];
-  alignas(64) float up[kMaxRankStride * kStrip];
-  alignas(64) float up_t[kStrip * kMaxRankStride];
+  alignas(64) float up[kMaxRank * kStrip];
+  alignas(64) float up_t[kStrip * kMaxRank];
   alignas(64) float bias[kStrip];
   alignas(64) float pool_gradient[kStrip];
   alignas(64) float x[kBlock * kStrip];
   alignas(64) float product[kBlock * kStrip];
   alignas(64) float d_weight_t[kMaxQkv * kStrip];
-  alignas(64) uint16_t up_pairs[kMaxRankStride * kStrip];
+  alignas(64) uint16_t up_pairs[kMaxRank * kStrip];
   alignas(64) uint16_t weight_t_pairs[kMaxQkv * kStrip];
-  alignas(64) uint16_t up_t_pairs[kDepth * kMaxRankStride];
+  alignas(64) uint16_t up_t_pairs[kDepth * kMaxRank];
   alignas(64) uint16_t pairs[kBlock * kStrip];
   alignas(64) uint16_t g_rows[kBlock * kDepth] = {};
   const TileUnit unit;
@@ -162,17 +194,9 @@ void backward_strip(const Shape& shape, const BackwardStrip& a) {
                up_pairs, 2 * a.width, columns, round_up(shape.rank, 32) / 32, true, product,
                kStrip);
     }
-    switch (a.branch_mode) {
-      case BackwardStrip::Branch::kZero:
-        remove_branch<BackwardStrip::Branch::kZero>(a, product, bias, begin, end, x, pairs);
-        break;
-      case BackwardStrip::Branch::kKeep:
-        remove_branch<BackwardStrip::Branch::kKeep>(a, product, bias, begin, end, x, pairs);
-        break;
-      case BackwardStrip::Branch::kRebuild:
-        remove_branch<BackwardStrip::Branch::kRebuild>(a, product, bias, begin, end, x, pairs);
-        break;
-    }
+    for_width(a.width, [&](auto w) {
+      remove_branch<decltype(w)::value>(a, product, bias, begin, end, x, pairs);
+    });
     clear_rows(pairs, a.width, end - begin, kBlock);
     // d loss / d (diag(gamma) A) = x^T E, transposed
     multiply(rows.e_t + begin, rows.tokens, qkv_tiles, pairs, 2 * a.width, columns, kBlock / 32,
@@ -181,11 +205,11 @@ void backward_strip(const Shape& shape, const BackwardStrip& a) {
     // G += E Wc^T - c x
     multiply(rows.e + static_cast<long>(begin) * rows.qkv_depth, rows.qkv_depth, tiles,
              weight_t_pairs, 2 * a.width, columns, rows.qkv_depth / 32, true, product, kStrip);
-    if (a.pool_gradient != nullptr) {
-      add_stream_gradient<true>(a, product, pool_gradient, x, begin, end, g_rows, pairs);
-    } else {
-      add_stream_gradient<false>(a, product, nullptr, x, begin, end, g_rows, pairs);
-    }
+    for_width(a.width, [&](auto w) {
+      const auto add = a.pool_gradient != nullptr ? add_stream_gradient<true, decltype(w)::value>
+                                                  : add_stream_gradient<false, decltype(w)::value>;
+      add(a, product, pool_gradient, x, begin, end, g_rows, pairs);
+    });
     clear_rows(g_rows, kDepth, end - begin, kBlock);
     // d_up = O^T G,  d_O = G A_up^T
     multiply(rows.previous_o_t + begin, rows.tokens, rank_tiles, pairs, 2 * a.width, columns,

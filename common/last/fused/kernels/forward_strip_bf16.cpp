@@ -9,33 +9,57 @@ namespace {
 constexpr int kBlock = 64;  // rows at a time
 constexpr int kDepth = 64;  // a strip's columns as the inner axis of a product
 
-// D += branch + bias (branch [rows, 48]);  x = P - mu + D, in bf16 rows;  squares += x^2
-template <bool kWithBranch, bool kBranchIsZero>
-void add_branch(const ForwardStrip& a, const float* branch, const float* bias, int begin, int end,
+// What a strip has before the module: nothing (the first one), D = O A + bias, or D += O A + bias.
+enum class Branch { kNone, kFirst, kMore };
+
+// Rows begin..end-1, W vectors wide, for O A in `product` [rows, 48]:
+//   D += O A + bias;  x = P - mu + D, in bf16 rows;  squares += x^2
+// (Arguments by value: stores of vectors can't change those.)
+template <Branch kBranch, int W>
+void add_branch(const ForwardStrip a, const float* product, const float* bias, int begin, int end,
                 uint16_t* x_rows) {
+  Vec bias_of[W];
+  __mmask16 columns[W];  // the padding's hold -mu: they must not count in the variance
+#pragma GCC unroll 3
+  for (int j = 0; j < W; ++j) {
+    bias_of[j] = kBranch == Branch::kNone ? Vec{} : load(bias + j * kLanes);
+    columns[j] = first_lanes(a.dims - j * kLanes);
+  }
   for (int row = begin; row < end; ++row) {
     const Vec mean = broadcast(a.means[row]);
     Vec squares = a.first ? Vec{} : load(a.squares + row * kLanes);
-    // The padding's columns hold -mu: they must not count in the variance, nor in products.
-    const auto x = [&](int c) {
-      if (c >= a.width) return Vec{};
-      const int at = row * a.width + c;
+    Vec x[W + 1] = {};
+#pragma GCC unroll 3
+    for (int j = 0; j < W; ++j) {
+      const int at = (row * W + j) * kLanes;
       Vec v = load(a.prefix + at) - mean;
-      if constexpr (kWithBranch) {
-        Vec d = load(branch + (row - begin) * kStrip + c) + load(bias + c);
-        if constexpr (!kBranchIsZero) d += load(a.branch + at);
+      if constexpr (kBranch != Branch::kNone) {
+        Vec d = load(product + (row - begin) * kStrip + j * kLanes) + bias_of[j];
+        if constexpr (kBranch == Branch::kMore) d += load(a.branch + at);
         store(a.branch + at, d);
         v += d;
       }
-      v = _mm512_maskz_mov_ps(first_lanes(a.dims - c), v);
-      squares += v * v;
-      return v;
-    };
-    for (int c = 0; c < a.width; c += 32) {
-      const Vec low = x(c);
-      _mm512_storeu_si512(x_rows + (row - begin) * kDepth + c, to_bfloat16(low, x(c + 16)));
+      x[j] = _mm512_maskz_mov_ps(columns[j], v);
+      squares += x[j] * x[j];
+    }
+#pragma GCC unroll 2
+    for (int j = 0; j < W; j += 2) {
+      _mm512_storeu_si512(x_rows + (row - begin) * kDepth + j * kLanes,
+                          to_bfloat16(x[j], x[j + 1]));
     }
     store(a.squares + row * kLanes, squares);
+  }
+}
+
+template <int W>
+void add_branch(const ForwardStrip& a, const float* product, const float* bias, int begin, int end,
+                uint16_t* x_rows) {
+  if (a.attended == nullptr) {
+    add_branch<Branch::kNone, W>(a, nullptr, nullptr, begin, end, x_rows);
+  } else if (a.branch_is_zero) {
+    add_branch<Branch::kFirst, W>(a, product, bias, begin, end, x_rows);
+  } else {
+    add_branch<Branch::kMore, W>(a, product, bias, begin, end, x_rows);
   }
 }
 
@@ -43,11 +67,11 @@ void add_branch(const ForwardStrip& a, const float* branch, const float* bias, i
 
 void forward_strip(const Shape& shape, const ForwardStrip& a) {
   alignas(64) float weight[kStrip * kMaxQkv];
-  alignas(64) float up[kMaxRankStride * kStrip];
+  alignas(64) float up[kMaxRank * kStrip];
   alignas(64) float bias[kStrip];
   alignas(64) uint16_t weight_pairs[kDepth * kMaxQkv];
-  alignas(64) uint16_t up_pairs[kMaxRankStride * kStrip];
-  alignas(64) uint16_t o_rows[kBlock * kMaxRankStride];
+  alignas(64) uint16_t up_pairs[kMaxRank * kStrip];
+  alignas(64) uint16_t o_rows[kBlock * kMaxRank];
   alignas(64) uint16_t x_rows[kBlock * kDepth] = {};
   alignas(64) float branch[kBlock * kStrip];
   const TileUnit unit;
@@ -68,13 +92,8 @@ void forward_strip(const Shape& shape, const ForwardStrip& a) {
       multiply(o_rows, rank_depth, tiles, up_pairs, 2 * a.width, a.width / 16,
                round_up(shape.rank, 32) / 32, true, branch, kStrip);
     }
-    if (a.attended == nullptr) {
-      add_branch<false, false>(a, nullptr, nullptr, begin, end, x_rows);
-    } else if (a.branch_is_zero) {
-      add_branch<true, true>(a, branch, bias, begin, end, x_rows);
-    } else {
-      add_branch<true, false>(a, branch, bias, begin, end, x_rows);
-    }
+    for_width(a.width,
+              [&](auto w) { add_branch<decltype(w)::value>(a, branch, bias, begin, end, x_rows); });
     for (int i = (end - begin) * kDepth; i < 16 * tiles * kDepth; ++i) x_rows[i] = 0;
     // qkv += x Wc
     multiply(x_rows, kDepth, tiles, weight_pairs, 2 * shape.qkv_stride, shape.qkv_stride / 16,

@@ -45,10 +45,14 @@ void normalize_backward(const Shape& shape, const float* qkv, const float* shift
       const Vec d = t < shape.tokens ? load_part(dy + c, columns - c) : Vec{};
       d_shifts[c / kLanes] += d;
       dot += d * (load(y + c) - load(shift + c));
-      store(dy + c, d * rstd[t]);
+      store(dy + c, t < shape.tokens ? d * rstd[t] : Vec{});
     }
     // Times x - mu = x-hat / rstd, and E = rstd d_y.
     input_factors[t] = rstd[t] * rstd[t] * sum(dot) / static_cast<float>(shape.dim);
+  }
+  // Attention has written behind the last row, and in the crossed form the memory will be Q, K, V.
+  for (int i = shape.rows * shape.qkv_stride; i < shape.lanes * shape.qkv_stride; i += kLanes) {
+    store(d_qkv + i, Vec{});
   }
   for (int c = 0; c < columns; c += kLanes)
     store_part(d_shift + c, d_shifts[c / kLanes], columns - c);

@@ -5,7 +5,7 @@
 #include "common/last/fused/shape.h"
 
 // One strip of a module's weights, brought into the layout of the products. Done again for every
-// image: two per cent of the time, for no memory that grows with the number of networks.
+// image: two per cent of the time, for no memory that every network would need.
 namespace last::fused::LAST_ISA_NAMESPACE {
 
 // out [width, qkv_stride] = gamma_d [A_Q|A_K|A_V]_d - column_means; zero in the padding.

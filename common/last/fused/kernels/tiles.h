@@ -69,6 +69,19 @@ inline void multiply(const uint16_t* a, int a_stride, int m, const uint16_t* b, 
   }
 }
 
+// body(Int<W>) for a strip of W vectors: what is done to single numbers goes row by row, and
+// without a loop over columns.
+template <class Body>
+[[gnu::always_inline]] inline void for_width(int width, Body body) {
+  if (width == 3 * kLanes) {
+    body(Int<3>{});
+  } else if (width == 2 * kLanes) {
+    body(Int<2>{});
+  } else {
+    body(Int<1>{});
+  }
+}
+
 // Two vectors to bf16, rounded to nearest: low's numbers, then high's.
 inline __m512i to_bfloat16(Vec low, Vec high) {
   return (__m512i)_mm512_cvtne2ps_pbh((__m512)high, (__m512)low);

@@ -44,6 +44,7 @@ struct BankOptions {
   bool bf16;
   NetworkConfig network;
   fused::BackwardForm form = fused::BackwardForm::kPlain;
+  int64_t tokens = 37;
 };
 
 // With the best instruction set for products in fp32, or in bf16; for those the heads are wide
@@ -58,6 +59,7 @@ class FusedBank : public testing::TestWithParam<BankOptions> {
   static RandomBank make_bank(uint64_t seed) {
     auto shape = sixteen_networks();
     shape.network = GetParam().network;
+    shape.tokens = GetParam().tokens;
     return make_random_bank(shape, seed);
   }
   static std::unique_ptr<Engine> make_engine(const RandomBank& bank, int threads) {
@@ -171,6 +173,8 @@ std::vector<BankOptions> bank_options() {
   NetworkConfig mean = wide_head;
   mean.rank = 16;
   mean.pool = Pool::kMeanAll;
+  NetworkConfig full = rich;  // with the bias, one row more than a vector of A_up's
+  full.rank = 16;
   constexpr auto kCrossed = fused::BackwardForm::kCrossed;
   return {{"Fp32", false, rich},
           {"Fp32Cls", false, cls},
@@ -179,6 +183,10 @@ std::vector<BankOptions> bank_options() {
           {"Fp32Crossed", false, rich, kCrossed},
           {"Fp32CrossedCls", false, cls, kCrossed},
           {"Fp32CrossedSeveralModules", false, deep, kCrossed},
+          {"Fp32CrossedRank16", false, full, kCrossed},
+          // Vectors of keys reach beyond the last group of four rows.
+          {"Fp32FiftyTokens", false, rich, fused::BackwardForm::kPlain, 50},
+          {"Fp32CrossedFiftyTokens", false, wide_head, kCrossed, 50},
           {"Bf16", true, wide_head},
           {"Bf16Mean", true, mean}};
 }
@@ -201,8 +209,6 @@ TEST(FusedEngine, WorkingMemoryAtViTBStaysBelow16MB) {
   EXPECT_LE(fused_bytes_per_thread({.rank = 16, .heads = 2}, vit(768, 12)), 16 << 20);
 }
 
-// The small matrices of the crossed form: less than a fifth of what a network has anyway,
-// parameters, gradients and two moments.
 TEST(FusedEngine, MemoryPerNetworkIsInThePlan) {
   BankConfig one;
   one.backbone = vit(768, 12);
@@ -212,13 +218,17 @@ TEST(FusedEngine, MemoryPerNetworkIsInThePlan) {
   two.classes = {100, 100};
   const int64_t images = 32 * (768 + 100) * 4;
   const int64_t added = fused_bytes(two, 32, 2) - fused_bytes(one, 32, 2) - images;
-  EXPECT_GT(added, 12 * 11 / 2 * 48 * 16 * 4);  // of Wc^T A^T alone
-  EXPECT_LT(added, 4 * 608256 * 4 / 5);
+  // Wc^T A^T of all pairs and A A^T of all modules but the last; T and S of pairs and modules
+  EXPECT_EQ(added, 4 * (66 * 48 * 16 + 11 * 11 * 16 * 16 + 78 * 16 * (48 + 16)));
+  EXPECT_EQ(fused_bytes(two, 32, 2, fused::BackwardForm::kPlain) -
+                fused_bytes(one, 32, 2, fused::BackwardForm::kPlain),
+            images);
 }
 
 TEST(FusedEngine, CrossedFormIsTakenWhereRanksAddUpToLittle) {
   const auto pays = [](int64_t rank, int64_t dim, int64_t depth) {
-    return fused::crossed_form_pays({.rank = rank}, static_cast<int>(depth), static_cast<int>(dim));
+    return fused::crossed_form_pays({.rank = rank}, static_cast<int>(depth), 197,
+                                    static_cast<int>(dim));
   };
   EXPECT_TRUE(pays(16, 768, 12));
   EXPECT_TRUE(pays(4, 192, 12));
