@@ -23,7 +23,7 @@ BankView::BankView(const Plan& plan, const BankConfig& config, const Parameters&
   column_means_.resize(all * qkv_stride);
   shifts_.resize(all * qkv_stride);
   up_means_.resize(all * rank_stride);
-  if (plan.crossed && training) {
+  if (plan.crossed_modules > 0 && training) {
     crossed_.resize(static_cast<size_t>(config.networks() * plan.layout.weights()));
   }
   for (size_t i = 0; i < all; ++i) {
@@ -58,18 +58,20 @@ void BankView::prepare_crossed(const Kernels& kernels, int64_t network, int modu
   const auto views = modules(network);
   const float* up = views[static_cast<size_t>(module)].up_weight;
   float* out = &crossed_[static_cast<size_t>(network * plan_.layout.weights())];
-  for (int l = module + 1; l < plan_.modules; ++l) {
+  for (int l = module + 1; l < plan_.crossed_modules; ++l) {
     kernels.cross_qkv(plan_.shape, views[static_cast<size_t>(l)], up,
                       out + plan_.layout.qkv_weights(module, l));
   }
-  for (int k = 0; k + 1 < plan_.modules; ++k) {
+  for (int k = 0; k + 1 < plan_.crossed_modules; ++k) {
     kernels.cross_up(plan_.shape, views[static_cast<size_t>(k)], up,
                      out + plan_.layout.up_weights(module, k));
   }
 }
 
 const float* BankView::crossed_weights(int64_t network) const {
-  return plan_.crossed ? &crossed_[static_cast<size_t>(network * plan_.layout.weights())] : nullptr;
+  return plan_.crossed_modules > 0
+             ? &crossed_[static_cast<size_t>(network * plan_.layout.weights())]
+             : nullptr;
 }
 
 std::span<const ModuleView> BankView::modules(int64_t network) const {
@@ -102,7 +104,7 @@ GradientView::GradientView(const Plan& plan, int64_t networks, Parameters& gradi
   const auto dim = static_cast<size_t>(s.dim), rank = static_cast<size_t>(s.rank);
   const auto qkv_stride = static_cast<size_t>(s.qkv_stride);
   shifts_.resize(all * qkv_stride);
-  if (plan.crossed) crossed_.resize(static_cast<size_t>(networks * plan.layout.sums()));
+  if (plan.crossed_modules > 0) crossed_.resize(static_cast<size_t>(networks * plan.layout.sums()));
   for (size_t i = 0; i < all; ++i) {
     modules_.push_back({row(gradients.qkv_weight, i, dim * 3 * rank),
                         row(gradients.up_weight, i, rank * dim), row(gradients.up_bias, i, dim),
@@ -116,7 +118,8 @@ std::span<const ModuleGradients> GradientView::modules(int64_t network) const {
 }
 
 float* GradientView::crossed_sums(int64_t network) {
-  return plan_.crossed ? &crossed_[static_cast<size_t>(network * plan_.layout.sums())] : nullptr;
+  return plan_.crossed_modules > 0 ? &crossed_[static_cast<size_t>(network * plan_.layout.sums())]
+                                   : nullptr;
 }
 
 void GradientView::finish(const Kernels& kernels, const ModuleView& parameters, int64_t network,

@@ -21,7 +21,7 @@ class BankView {
 
   // Has to be called for every module before its view is used; different ones in different threads.
   void prepare(const Kernels& kernels, int64_t network, int module);
-  // Then, in the crossed form, for every module but the last.
+  // Then for every module in the crossed form but the last of them.
   void prepare_crossed(const Kernels& kernels, int64_t network, int module);
 
   std::span<const ModuleView> modules(int64_t network) const;

@@ -2,19 +2,37 @@
 
 namespace last::fused {
 
-bool crossed_form_pays(const NetworkConfig& network, int modules, int tokens, int dim) {
-  if (modules < 2) return false;
+namespace {
+
+// What the crossed form saves in its first `crossed` modules of `modules`, in operations per token.
+double saved_operations(const NetworkConfig& network, int crossed, int modules, int tokens,
+                        int dim) {
   constexpr double kImages = 32, kSlower = 1.1;
-  const double rank = static_cast<double>(network.rank), m = modules;
-  const double up = rank + (network.biases ? 1 : 0);
-  const double pairs = m * (m - 1) / 2, up_pairs = (m - 1) * (m - 1);
-  // Operations per token: of G += E Wc^T and, but for the last module, D -= O A;
-  const double saved = (m - 1) * 6 * rank * dim + (m - 2) * 2 * rank * dim;
-  // of T, S and their counterparts in d_O;
+  const double rank = static_cast<double>(network.rank), up = rank + (network.biases ? 1 : 0);
+  const double later = crossed - 1, pairs = later * crossed / 2, up_pairs = later * later;
+  // G += E Wc^T and D -= O A, which the last of all modules doesn't need;
+  const double rebuilt = crossed < modules ? later : later - 1;
+  const double saved = later * 6 * rank * dim + rebuilt * 2 * rank * dim;
+  // T, S and their counterparts in d_O;
   const double added = pairs * (6 * rank * (rank + up) + 2 * up * up) + up_pairs * 2 * rank * up;
-  // and once per batch: of products of weights, and what T and S add to gradients.
+  // and, once per batch, products of weights, and what T and S add to gradients.
   const double once = dim * (pairs * 6 * rank * (rank + 2 * up) + up_pairs * 2 * up * (rank + up));
-  return kSlower * (added + once / (kImages * tokens)) < saved;
+  return saved - kSlower * (added + once / (kImages * tokens));
+}
+
+}  // namespace
+
+int best_crossed_modules(const NetworkConfig& network, int modules, int tokens, int dim) {
+  int best = 0;
+  double most = 0;
+  for (int crossed = 2; crossed <= modules; ++crossed) {
+    const double saved = saved_operations(network, crossed, modules, tokens, dim);
+    if (saved > most) {
+      most = saved;
+      best = crossed;
+    }
+  }
+  return best;
 }
 
 CrossedLayout::CrossedLayout(const Shape& shape, int modules)

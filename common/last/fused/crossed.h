@@ -18,22 +18,25 @@
 // The products of weights are made once per batch, T and S are added up over its images first.
 // A_up's bias is one more row of A_i and its gradient one more row of d_A_i: O_i has a column of
 // ones then. Per token and module 18 r D operations become 10 r D and about 9 r^2 times the number
-// of modules.
+// of modules. So it pays most in the first modules, which have few before them: of many modules, or
+// with a large rank, the last ones take the plain form, and the G that they leave takes the place
+// of pool (x) g.
 namespace last::fused {
 
-// kBest: what takes fewer operations. With bf16 products always the plain form: its products are
-// cheap then, beside what the crossed form adds.
-enum class BackwardForm { kBest, kPlain, kCrossed };
+// kBest: what takes the fewest operations; kHalf: plain in the later half of the modules. With bf16
+// products always the plain form: its products are cheap then, beside what the crossed form adds.
+enum class BackwardForm { kBest, kPlain, kHalf, kCrossed };
 
-// Whether the crossed form takes fewer operations in batches of 32 images, with something for its
-// smaller products. (In much smaller batches what is done once for all images weighs more.)
-bool crossed_form_pays(const NetworkConfig& network, int modules, int tokens, int dim);
+// In how many modules (0, or 2 and more) the crossed form takes the fewest operations, in batches
+// of 32 images and with something for its smaller products. (In much smaller batches what is done
+// once for all images weighs more.)
+int best_crossed_modules(const NetworkConfig& network, int modules, int tokens, int dim);
 
 // Where a network's small matrices lie, in floats; i, k, l: modules.
 class CrossedLayout {
  public:
   CrossedLayout() = default;
-  // modules: of a network, at least 2
+  // modules: those in the crossed form, at least 2
   CrossedLayout(const Shape& shape, int modules);
 
   // Wc_l^T A_i^T [qkv_stride, rank_stride] for i < l

@@ -129,10 +129,11 @@ class FusedEngine final : public Engine {
       bank.prepare(kernels_, networks[static_cast<size_t>(i / modules)],
                    static_cast<int>(i % modules));
     });
-    if (!plan_.crossed || !training) return;
-    threads_.for_each(static_cast<int64_t>(networks.size()) * (modules - 1), [&](int64_t i, int) {
-      bank.prepare_crossed(kernels_, networks[static_cast<size_t>(i / (modules - 1))],
-                           static_cast<int>(i % (modules - 1)));
+    const int64_t crossed = plan_.crossed_modules - 1;
+    if (crossed < 1 || !training) return;
+    threads_.for_each(static_cast<int64_t>(networks.size()) * crossed, [&](int64_t i, int) {
+      bank.prepare_crossed(kernels_, networks[static_cast<size_t>(i / crossed)],
+                           static_cast<int>(i % crossed));
     });
   }
   void finish_gradients(const BankView& bank, GradientView& gradients, HeadRows& rows,
@@ -211,10 +212,10 @@ BatchResult FusedEngine::forward_backward(const at::Tensor& features, const at::
 
 void FusedEngine::finish_gradients(const BankView& bank, GradientView& sums, HeadRows& rows,
                                    const std::vector<int64_t>& networks) {
-  if (plan_.crossed) {
+  if (plan_.crossed_modules > 0) {
     threads_.for_each(static_cast<int64_t>(networks.size()) * plan_.strips, [&](int64_t i, int) {
       const int64_t k = networks[static_cast<size_t>(i / plan_.strips)];
-      kernels_.add_crossed_gradients(plan_.shape, bank.modules(k).data(), plan_.modules,
+      kernels_.add_crossed_gradients(plan_.shape, bank.modules(k).data(), plan_.crossed_modules,
                                      sums.crossed_sums(k), static_cast<int>(i % plan_.strips),
                                      sums.modules(k).data());
     });
@@ -286,7 +287,7 @@ int64_t fused_bytes(const BankConfig& config, int64_t images, int threads,
   const int64_t classes = *std::max_element(config.classes.begin(), config.classes.end());
   const int64_t row = config.backbone.dim + classes;
   const fused::Plan plan(config.network, config.backbone, form);
-  const int64_t crossed = plan.crossed ? plan.layout.weights() + plan.layout.sums() : 0;
+  const int64_t crossed = plan.crossed_modules > 0 ? plan.layout.weights() + plan.layout.sums() : 0;
   return threads * fused_bytes_per_thread(config.network, config.backbone, form) +
          config.networks() * (images * row + crossed) * static_cast<int64_t>(sizeof(float));
 }

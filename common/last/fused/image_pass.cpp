@@ -127,15 +127,15 @@ void ImagePass::backward_module(std::span<const ModuleView> modules,
                                 const CrossedNetwork& crossed, int module, const Turn& turn) {
   const auto index = static_cast<size_t>(module);
   const auto block = static_cast<size_t>(plan_.block_of(module));
-  const bool last = module == plan_.modules - 1;
+  const bool last = module == plan_.modules - 1, is_crossed = module < plan_.crossed_modules;
   const ModuleView& view = modules[index];
   const Workspace::Module& kept = work_.modules[index];
   kernels_.attention_backward(shape_, {kept.qkv, kept.attended, kept.log_sum, work_.d_attended,
                                        plan_.query_rows(module), work_.d_qkv, work_.attention});
   kernels_.normalize_backward(shape_, kept.qkv, view.shift, kept.rstd, work_.d_qkv,
                               work_.input_factors, work_.d_shift);
-  if (plan_.crossed) cross_module(crossed, module, turn);
-  const float* d_qkv = plan_.crossed ? kept.qkv : work_.d_qkv;
+  if (is_crossed) cross_module(crossed, module, turn);
+  const float* d_qkv = is_crossed ? kept.qkv : work_.d_qkv;
   for (int strip = 0; strip < plan_.strips; ++strip) {
     const int d = strip * kStrip;
     BackwardStrip a = {};
@@ -143,11 +143,11 @@ void ImagePass::backward_module(std::span<const ModuleView> modules,
     a.dims = plan_.strip_dims(strip);
     a.prefix = work_.prefix[block] + plan_.strip_offset(strip);
     a.branch = work_.branch + plan_.strip_offset(strip);
-    a.means = plan_.crossed ? work_.prefix_means[block] : kept.means;
+    a.means = is_crossed ? work_.prefix_means[block] : kept.means;
     // forward() left D_{M-1}, the last module's input; the first one's is D_0 = 0.
-    a.branch_mode = module == 0 || plan_.crossed ? BackwardStrip::Branch::kZero
-                    : last                       ? BackwardStrip::Branch::kKeep
-                                                 : BackwardStrip::Branch::kRebuild;
+    a.branch_mode = module == 0 || is_crossed ? BackwardStrip::Branch::kZero
+                    : last                    ? BackwardStrip::Branch::kKeep
+                                              : BackwardStrip::Branch::kRebuild;
     a.attended = kept.attended;
     a.up = view.up_weight + d;
     a.up_bias = view.up_bias == nullptr ? nullptr : view.up_bias + d;
@@ -156,7 +156,7 @@ void ImagePass::backward_module(std::span<const ModuleView> modules,
     a.column_means = view.column_means;
     a.d_qkv = d_qkv;
     a.input_factors = work_.input_factors;
-    a.crossed = plan_.crossed;
+    a.crossed = is_crossed;
     a.first = strip == 0;
     a.scratch = work_.backward;
     a.d_qkv_weight = work_.d_qkv_weight;
@@ -173,14 +173,14 @@ void ImagePass::backward_module(std::span<const ModuleView> modules,
     kernels_.backward_strip(shape_, a);
     add_strip(gradients, module, strip, turn);
   }
-  if (plan_.crossed && module > 0) add_crossed_attended(crossed, module - 1);
+  if (is_crossed && module > 0) add_crossed_attended(crossed, module - 1);
 }
 
 // T and S of the module with those before it (and, where a pair has none, numbers that nobody
 // reads). From here on its E stands in the place of Q, K, V, and gamma o O in that of O.
 void ImagePass::cross_module(const CrossedNetwork& crossed, int module, const Turn& turn) {
   Workspace::Module& kept = work_.modules[static_cast<size_t>(module)];
-  const bool last = module == plan_.modules - 1;
+  const bool last = module == plan_.crossed_modules - 1;
   const int stride = shape_.qkv_stride + shape_.rank_stride;
   const long first = plan_.layout.sums(0, module);
   std::swap(kept.qkv, work_.d_qkv);
@@ -212,10 +212,10 @@ void ImagePass::add_crossed_attended(const CrossedNetwork& crossed, int module) 
   const auto add = [&](const float* rows, int stride, int depth, long weights) {
     terms_.push_back({rows, stride, depth, crossed.weights + weights});
   };
-  for (int l = module + 1; l < plan_.modules; ++l) {
+  for (int l = module + 1; l < plan_.crossed_modules; ++l) {
     const Workspace::Module& later = work_.modules[static_cast<size_t>(l)];
     add(later.qkv, shape_.qkv_stride, 3 * shape_.rank, plan_.layout.qkv_weights(module, l));
-    if (l == plan_.modules - 1) continue;
+    if (l == plan_.crossed_modules - 1) continue;
     add(later.attended, shape_.rank_stride, shape_.up_rank, plan_.layout.up_weights(module, l));
   }
   kernels_.add_crossed(shape_, terms_.data(), static_cast<int>(terms_.size()), false,

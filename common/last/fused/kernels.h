@@ -136,8 +136,8 @@ struct Kernels {
   //   out [rows, r] = or += sum over the terms of rows weights; rows of rank_stride
   void (*add_crossed)(const Shape&, const CrossedTerm* terms, int count, bool overwrite,
                       float* out);
-  // After the batch, for all modules of a network and one strip: adds what the pairs' sums mean for
-  // the gradients of A_up, its bias and diag(gamma) [A_Q|A_K|A_V].
+  // After the batch, for the first `count` modules of a network and one strip: adds what the pairs'
+  // sums mean for the gradients of A_up, its bias and diag(gamma) [A_Q|A_K|A_V].
   void (*add_crossed_gradients)(const Shape&, const ModuleView* modules, int count,
                                 const float* sums, int strip, const ModuleGradients* gradients);
   // target [rows, cols] (row length stride) = or += source (row length source_stride)

@@ -29,24 +29,31 @@ Shape make_shape(const NetworkConfig& network, const BackboneInfo& backbone, boo
   return shape;
 }
 
-bool is_crossed(const NetworkConfig& network, const BackboneInfo& backbone, BackwardForm form) {
+int count_crossed(const NetworkConfig& network, const BackboneInfo& backbone, BackwardForm form) {
   const auto modules = static_cast<int>(network.total_modules(backbone.depth));
-  if (form == BackwardForm::kBest) {
-    return crossed_form_pays(network, modules, static_cast<int>(backbone.tokens),
-                             static_cast<int>(backbone.dim));
+  switch (form) {
+    case BackwardForm::kPlain:
+      return 0;
+    case BackwardForm::kHalf:
+      return modules < 3 ? 0 : (modules + 1) / 2;
+    case BackwardForm::kCrossed:
+      return modules < 2 ? 0 : modules;
+    case BackwardForm::kBest:
+      break;
   }
-  return form == BackwardForm::kCrossed && modules > 1;
+  return best_crossed_modules(network, modules, static_cast<int>(backbone.tokens),
+                              static_cast<int>(backbone.dim));
 }
 
 }  // namespace
 
 Plan::Plan(const NetworkConfig& network_config, const BackboneInfo& backbone, BackwardForm form)
-    : network(network_config), crossed(is_crossed(network_config, backbone, form)) {
-  shape = make_shape(network, backbone, crossed);
+    : network(network_config), crossed_modules(count_crossed(network_config, backbone, form)) {
+  shape = make_shape(network, backbone, crossed_modules > 0);
   for (const int64_t map : needed_maps(network, backbone)) maps.push_back(static_cast<int>(map));
   blocks = static_cast<int>(network.blocks(backbone.depth));
   modules = static_cast<int>(network.total_modules(backbone.depth));
-  if (crossed) layout = CrossedLayout(shape, modules);
+  if (crossed_modules > 0) layout = CrossedLayout(shape, crossed_modules);
   maps_before_block = network.variant == Variant::kD ? 2 : 1;
   strips = (shape.padded_dim + kStrip - 1) / kStrip;
   pool_begin = network.pool == Pool::kMeanPatch ? static_cast<int>(backbone.prefix_tokens) : 0;

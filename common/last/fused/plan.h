@@ -19,8 +19,8 @@ struct Plan {
   std::vector<int> maps;  // indices of the stored maps z_0, z_g, .., z_N; a linear probe: z_N
   int blocks;             // each has a prefix sum P of its own
   int modules;            // in all blocks together
-  bool crossed;           // the backward pass's form; never with less than two modules
-  CrossedLayout layout;   // if crossed
+  int crossed_modules;    // the first ones: those in the crossed form; 0 or at least 2
+  CrossedLayout layout;   // of the crossed form, if there is any
   int maps_before_block;  // maps that are summed up before the first block's P is complete
   int strips;
   int pool_begin, pool_end;         // tokens that are pooled

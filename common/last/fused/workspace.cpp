@@ -50,8 +50,8 @@ int64_t Workspace::lay_out(const Plan& plan, char* memory) {
   d_qkv = array(qkv_size);
   input_factors = array(s.lanes);
   later_factors = array(s.lanes);
-  scaled_attended = array(plan.crossed ? attended_size : 0);
-  crossed = array(plan.crossed ? plan.layout.most_sums() : 0);
+  scaled_attended = array(plan.crossed_modules > 0 ? attended_size : 0);
+  crossed = array(plan.crossed_modules > 0 ? plan.layout.most_sums() : 0);
   attention = array(side_network ? attention_scratch(s) : 0);
   backward = array(side_network ? backward_scratch(s) / 4 : 0);
   d_qkv_weight = array(static_cast<long>(kStrip) * s.qkv_stride);

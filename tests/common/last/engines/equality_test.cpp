@@ -18,20 +18,26 @@ namespace {
 
 constexpr double kTolerance = 1e-5;  // max|a - b| / max|b| of a tensor
 
-// An instruction set of the fused engine is tried in both forms of the backward pass.
+// An instruction set of the fused engine is tried in all forms of the backward pass.
 const std::vector<std::string> kFused = {"generic",         "avx2",         "avx512",
-                                         "generic_crossed", "avx2_crossed", "avx512_crossed"};
-const std::vector<std::string> kEngines = {
-    "gemm", "generic", "avx2", "avx512", "generic_crossed", "avx2_crossed", "avx512_crossed"};
+                                         "generic_crossed", "avx2_crossed", "avx512_crossed",
+                                         "generic_half",    "avx2_half",    "avx512_half"};
+const std::vector<std::string> kEngines = [] {
+  std::vector<std::string> all = {"gemm"};
+  all.insert(all.end(), kFused.begin(), kFused.end());
+  return all;
+}();
 
 class EngineEquality : public testing::TestWithParam<std::tuple<std::string, BankCase>> {
  protected:
   static std::unique_ptr<Engine> make_engine(const BankConfig& config) {
     const std::string& name = std::get<0>(GetParam());
     if (name == "gemm") return make_gemm_engine(config, c10::kCPU);
-    const bool crossed = name != instruction_set();
+    const std::string form = name.substr(instruction_set().size());
     return make_fused_engine(config, 2, instruction_set(),
-                             crossed ? fused::BackwardForm::kCrossed : fused::BackwardForm::kPlain);
+                             form == "_crossed" ? fused::BackwardForm::kCrossed
+                             : form == "_half"  ? fused::BackwardForm::kHalf
+                                                : fused::BackwardForm::kPlain);
   }
   static std::string instruction_set() {
     const std::string& name = std::get<0>(GetParam());

@@ -184,6 +184,8 @@ std::vector<BankOptions> bank_options() {
           {"Fp32CrossedCls", false, cls, kCrossed},
           {"Fp32CrossedSeveralModules", false, deep, kCrossed},
           {"Fp32CrossedRank16", false, full, kCrossed},
+          {"Fp32Half", false, full, fused::BackwardForm::kHalf},
+          {"Fp32HalfSeveralModules", false, deep, fused::BackwardForm::kHalf},
           // Vectors of keys reach beyond the last group of four rows.
           {"Fp32FiftyTokens", false, rich, fused::BackwardForm::kPlain, 50},
           {"Fp32CrossedFiftyTokens", false, wide_head, kCrossed, 50},
@@ -226,15 +228,16 @@ TEST(FusedEngine, MemoryPerNetworkIsInThePlan) {
 }
 
 TEST(FusedEngine, CrossedFormIsTakenWhereRanksAddUpToLittle) {
-  const auto pays = [](int64_t rank, int64_t dim, int64_t depth) {
-    return fused::crossed_form_pays({.rank = rank}, static_cast<int>(depth), 197,
-                                    static_cast<int>(dim));
+  const auto crossed = [](int64_t rank, int dim, int modules) {
+    return fused::best_crossed_modules({.rank = rank}, modules, 197, dim);
   };
-  EXPECT_TRUE(pays(16, 768, 12));
-  EXPECT_TRUE(pays(4, 192, 12));
-  EXPECT_FALSE(pays(16, 192, 12));
-  EXPECT_FALSE(pays(64, 768, 12));
-  EXPECT_FALSE(pays(16, 768, 1));
+  EXPECT_EQ(crossed(16, 768, 12), 12);
+  EXPECT_EQ(crossed(4, 192, 12), 12);
+  EXPECT_EQ(crossed(16, 768, 1), 0);
+  EXPECT_EQ(crossed(64, 48, 12), 0);
+  // The largest 8 r D c - 1.1 * 9 r^2 c^2, about
+  EXPECT_NEAR(crossed(16, 192, 12), 8 * 192 / (1.1 * 18 * 16), 1);
+  EXPECT_NEAR(crossed(64, 768, 12), 8 * 768 / (1.1 * 18 * 64), 1);
 }
 
 TEST(FusedEngine, RefusesWhatDoesNotFit) {
