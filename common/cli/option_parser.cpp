@@ -154,6 +154,11 @@ bool OptionParser::parse(const std::vector<std::string>& arguments) {
       fail_usage(source, ": ", message_of(error), "; see ", command_, " --help");
     }
     fail_usage(source, ": --", name, " needs a value; see ", command_, " --help");
+  } catch (const po::multiple_occurrences& error) {
+    fail_usage(
+        source, ": --", bare_name(error.get_option_name()),
+        " is given more than once (where it takes several values, commas separate them); see ",
+        command_, " --help");
   } catch (const po::error& error) {
     fail_usage(source, ": ", message_of(error), "; see ", command_, " --help");
   }

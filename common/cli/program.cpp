@@ -3,8 +3,10 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <fcntl.h>
 #include <iostream>
 #include <new>
+#include <unistd.h>
 
 #include <c10/util/Exception.h>
 
@@ -52,11 +54,20 @@ int dispatch(const std::string& name, const std::string& summary,
              guess.empty() ? "" : " (did you mean " + guess + "?)", "; see ", name, " --help");
 }
 
+// A file that is opened takes the first free number: where standard error is closed, messages would
+// go into a store.
+void open_standard_descriptors() {
+  int descriptor = ::open("/dev/null", O_RDWR);
+  while (descriptor >= 0 && descriptor <= STDERR_FILENO) descriptor = ::dup(descriptor);
+  if (descriptor > STDERR_FILENO) ::close(descriptor);
+}
+
 }  // namespace
 
 int run_program(const std::string& name, const std::string& summary,
                 const std::vector<Command>& commands, int argc, char** argv) {
   set_program_name(name);
+  open_standard_descriptors();
   // A write beyond a limit of the file size (ulimit -f) is an error that names the file, as every
   // other failed write, not the end of the process.
   std::signal(SIGXFSZ, SIG_IGN);

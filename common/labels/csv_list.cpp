@@ -11,8 +11,14 @@
 namespace last {
 namespace {
 
+constexpr size_t kLongestName = 100;  // bytes
+
 void check_header(const std::string& source, const CsvRecord& header) {
   const std::vector<std::string>& names = header.fields;
+  if (names.size() == 1 && names[0].find_first_of(";\t") != std::string::npos) {
+    fail(source, ":", header.line, ": the columns of \"", names[0],
+         "\" are separated by semicolons or tabs; commas are expected");
+  }
   if (names[0] != "path") {
     fail(source, ":", header.line, ": the header must be path,NAME,NAME.., its first column is \"",
          names[0], "\"");
@@ -22,6 +28,10 @@ void check_header(const std::string& source, const CsvRecord& header) {
     if (names[i].empty() || names[i] == "." || names[i].find('/') != std::string::npos) {
       fail(source, ":", header.line, ": column ", i + 1, " can't be called \"", names[i],
            "\" (a label column needs a name without /)");
+    }
+    if (names[i].size() > kLongestName) {
+      fail(source, ":", header.line, ": the name of column ", i + 1, " has ", names[i].size(),
+           " bytes; files are named after it, so at most ", kLongestName, " are possible");
     }
     if (names[i].find('\0') != std::string::npos || !is_utf8(names[i])) {
       fail(source, ":", header.line, ": the name of column ", i + 1,

@@ -125,8 +125,15 @@ void ImageOptions::apply_given(Preprocessing* preprocessing) const {
   if (!interpolation_.empty()) preprocessing->interpolation = parse_interpolation(interpolation_);
   if (!mean_.empty()) preprocessing->mean = parse_channels("--mean", mean_);
   if (!std_.empty()) preprocessing->std = parse_channels("--std", std_);
-  for (const float value : preprocessing->std) {
-    if (value <= 0.0F) fail_usage("--std ", std_, ": positive numbers are expected");
+  for (size_t i = 0; i < preprocessing->mean.size(); ++i) {
+    const float mean = preprocessing->mean[i], std = preprocessing->std[i];
+    if (!mean_.empty() && !(mean >= 0.0F && mean <= 1.0F)) {
+      fail_usage("--mean ", mean_, ": numbers in 0..1 are expected, as channels are");
+    }
+    if (!std_.empty() && !(std > 0.0F && std <= 1.0F)) {
+      fail_usage("--std ", std_,
+                 ": positive numbers up to 1 are expected, as channels are in 0..1");
+    }
   }
   preprocessing->validate();
 }
@@ -162,9 +169,10 @@ void DeviceOptions::add(OptionParser& parser) {
       .add_options()  //
       ("device", with_default(&device_, "NAME"), "auto | cpu | cuda | cuda:N")(
           "precision", with_default(&precision_, "NAME"),
-          "of matrix products: fp32 | bf16 | fp16; auto: fp32, or that of networks' features")(
-          "batch-size", with_default(&batch_size_, "N"), "rows per forward pass")(
-          "threads", with_default(&threads_, "N"), "for computing; 0: all processors")(
+          "of matrix products: fp32 | bf16 | fp16; auto: fp32, or what the networks' features were "
+          "made with (evaluate)")("batch-size", with_default(&batch_size_, "N"),
+                                  "rows per forward pass")("threads", with_default(&threads_, "N"),
+                                                           "for computing; 0: all processors")(
           "decode-threads", with_default(&decode_threads_, "N"),
           "for images; 0: all processors beside a GPU, a quarter of them without");
 }

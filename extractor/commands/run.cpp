@@ -129,6 +129,7 @@ int extractor_run(const std::vector<std::string>& arguments) {
       reuse ? &*reuse : nullptr};
   check_interrupt("nothing was done");
   if (options.dry_run) {
+    if (fs::exists(path)) check_same_store(extraction, FeatureStoreReader(path));
     print_dry_run(extraction, backbone.vit, compute.batch_size);
     return kExitDone;
   }

@@ -254,13 +254,17 @@ ExtractionResult extract(const Extraction& job, const Vit& vit) {
   return {bad.count()};
 }
 
-ExtractionResult check_finished(const Extraction& job) {
-  const FeatureStoreReader store(job.path);
+void check_same_store(const Extraction& job, const FeatureStoreReader& store) {
   const std::string difference = first_difference(store.manifest(), job.manifest);
   if (!difference.empty()) {
     fail("\"", job.path, "\" exists and was made differently: ", difference,
          "; name another --cache, or delete it to extract again");
   }
+}
+
+ExtractionResult check_finished(const Extraction& job) {
+  const FeatureStoreReader store(job.path);
+  check_same_store(job, store);
   check_image_digests(
       job.list, job.plan, job.loader.threads, job.path,
       [&](int64_t row) -> std::optional<Sha256Digest> { return store.image_digest(row); });

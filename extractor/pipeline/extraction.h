@@ -42,6 +42,9 @@ ExtractionResult extract(const Extraction& extraction, const Vit& vit);
 // Writes the list of bad images again where it is gone.
 ExtractionResult check_finished(const Extraction& extraction);
 
+// Error where a finished store was made of other images, weights or options.
+void check_same_store(const Extraction& extraction, const FeatureStoreReader& store);
+
 // The manifest of one shard: the parts of `whole` (labels and ids by image) that are its rows.
 Manifest shard_manifest(Manifest whole, const ImageList& list, const RowPlan& plan);
 

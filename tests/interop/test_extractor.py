@@ -400,6 +400,8 @@ def test_max_pixels(tmp_path, pictures):
     (("--interpolation", "cubic"), 2, ("--interpolation cubic",)),
     (("--mean", "1,2"), 2, ("--mean 1,2",)),
     (("--std", "1,0,1"), 2, ("--std 1,0,1",)),
+    (("--mean", "128,128,128"), 2, ("--mean 128,128,128", "0..1")),
+    (("--std", "57,57,57"), 2, ("--std 57,57,57", "0..1")),
     (("--batch-size", "0"), 2, ("--batch-size 0",)),
     (("--views", "2"), 2, ("--views 2", "--augment")),
     (("--augment", "mixup"), 2, ("--augment mixup",)),
@@ -424,6 +426,28 @@ def test_bad_options(tmp_path, pictures, more, status, parts):
     assert result.returncode == status, result.stderr
     only_one_line(result, *parts)
     assert not list(tmp_path.glob("a.*"))
+
+
+def test_closed_descriptors_keep_messages_out_of_the_store(tmp_path, pictures):
+    extract(pictures, tmp_path / "a.h5", *FAST)
+    command = [tool("extractor"), "run", "--weights", shared(WEIGHTS), "--images", pictures,
+               "--cache", tmp_path / "b.h5", *FAST]
+    script = '"$@" <&- >&- 2>&-'
+    result = subprocess.run(["bash", "-c", script, "bash", *[str(word) for word in command]],
+                            check=False)
+    assert result.returncode == 0
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+    assert not [path for path in tmp_path.glob("*.lock") if path.stat().st_size > 0]
+
+
+def test_a_dry_run_refuses_what_the_run_would(tmp_path, pictures):
+    extract(pictures, tmp_path / "a.h5", *FAST)
+    command = ("run", "--weights", shared(WEIGHTS), "--images", pictures, "--cache",
+               tmp_path / "a.h5", *FAST)
+    assert run(*command, "--dry-run").returncode == 0
+    result = run(*command, "--mean", "0.1,0.2,0.3", "--dry-run")
+    assert result.returncode == 1
+    only_one_line(result, "a.h5", "was made differently")
 
 
 @pytest.mark.parametrize("missing", ["--weights", "--images", "--cache"])

@@ -102,6 +102,8 @@ def test_what_a_file_of_labels_must_not_hold(tiny, tmp_path):
         (f"path,colour\n{ids[0]},red\n{ids[0]},blue\n", ":3:", "twice", "line 2"),
         (f"path,colour\n{ids[0]},red,blue\n", ":2:", "3 fields", "2"),
         ("id,colour\n", ":1:", "header must be path", "id"),
+        ("path;colour\ntrain/000.png;1\n", ":1:", "semicolons", "commas are expected"),
+        (f"path,{'a' * 101}\ntrain/000.png,1\n", ":1:", "column 2 has 101 bytes", "at most 100"),
         ("path\ntrain/000.png\n", ":1:", "no label column", "path,NAME"),
         ("path,colour\n", ": ", "no labels", "in it"),
         ("", "labels.csv", "empty", "path,NAME"),

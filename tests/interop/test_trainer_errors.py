@@ -104,6 +104,26 @@ def test_another_configuration_does_not_touch_an_interrupted_run(tiny, stopped):
         assert snapshot(stopped) == before
 
 
+def test_a_dry_run_refuses_what_the_run_would(tiny, stopped):
+    before = snapshot(stopped)
+    message = failing(command(tiny, stopped, "--epochs", "7", "--dry-run"), 1)
+    assert "another configuration" in message and "options.epochs" in message
+    subprocess.run(command(tiny, stopped, "--epochs", "100000", "--dry-run"), check=True,
+                   capture_output=True)
+    assert snapshot(stopped) == before
+
+
+# Without config.json only the checkpoint itself can tell what it is of.
+def test_a_checkpoint_of_another_configuration_is_refused(tiny, stopped):
+    (stopped / "config.json").unlink()
+    message = failing(command(tiny, stopped, "--epochs", "100000", "--learning-rate", "7e-3"), 1)
+    assert "search.safetensors" in message and "other options or data" in message
+    (stopped / "config.json").unlink()
+    again = subprocess.run(command(tiny, stopped, "--epochs", "100000", "--time-limit", "1s"),
+                           capture_output=True, text=True, check=False)
+    assert again.returncode == 4 and "going on after epoch" in again.stderr
+
+
 @pytest.mark.parametrize("damage", ["cut", "emptied", "overwritten", "tensor"])
 def test_a_damaged_checkpoint_is_named_and_kept(tiny, stopped, damage):
     checkpoint = stopped / "checkpoints" / "search.safetensors"
@@ -164,6 +184,11 @@ def test_commands_on_an_empty_or_missing_run_directory(tmp_path):
         message = failing([tool("trainer"), "merge", "--run", run, "--out", tmp_path / "out"], 1)
         assert str(run) in message
     assert not list(empty.iterdir()) and not (tmp_path / "out").exists()
+
+
+def test_an_option_that_is_given_twice(tiny, tmp_path):
+    message = failing(command(tiny, tmp_path / "run", "--seed", "0", "--seed", "1"), 2)
+    assert "--seed" in message and "commas" in message
 
 
 def test_unknown_commands_and_options_suggest_the_nearest(tiny, tmp_path):

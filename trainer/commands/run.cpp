@@ -72,6 +72,10 @@ class Run {
                                 static_cast<uint64_t>(options_.schedule.data_seed));
     }
     searched_ = static_cast<int64_t>(settings_.size());
+    if (options_.search.kind == SearchKind::kRandom && options_.search.draws > grid_size_) {
+      log_info(concat("--search random:", options_.search.draws, ": the grid has only ", grid_size_,
+                      grid_size_ == 1 ? " network" : " networks", ", all are trained"));
+    }
     settings_ = settings_of_part(settings_, options_.part);
     joined_ = options_.part.is_whole() && holds_joined_search(options_.run);
     Retraining retrained;
@@ -87,7 +91,11 @@ class Run {
   }
 
   int execute();
-  void show_plan() const { print_plan(options_, data_, memory_, joined_, compute_); }
+  // An Error where execute() would find another run in the directory.
+  void show_plan() const {
+    check_run_directory(options_.run, config());
+    print_plan(options_, data_, memory_, joined_, compute_);
+  }
 
  private:
   nlohmann::json config() const;

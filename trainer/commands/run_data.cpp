@@ -116,7 +116,8 @@ void warn_of_empty_classes(const Dataset& train, const std::vector<Target>& targ
     const auto& names = targets[t].class_names;
     log_warning(concat("target \"", targets[t].name, "\": ", empty, " of ", counts.size(),
                        " classes have no training image, the first is ",
-                       names.empty() ? std::to_string(first) : names[static_cast<size_t>(first)]));
+                       names.empty() ? std::to_string(first)
+                                     : concat("\"", names[static_cast<size_t>(first)], "\"")));
     if (empty == static_cast<int64_t>(counts.size())) {
       fail("target \"", targets[t].name, "\" has no labelled training image");
     }

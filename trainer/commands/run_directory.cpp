@@ -5,6 +5,7 @@
 
 #include "common/error.h"
 #include "common/feature_store/manifest.h"
+#include "common/io/checksum.h"
 #include "common/io/json_text.h"
 #include "trainer/report/run_checksums.h"
 
@@ -21,9 +22,8 @@ void create_folder(const std::string& path) {
   }
 }
 
-// Creates the directory before the lock inside it is taken. The lock is the first thing in it: a
-// directory with one is ours, however early a run was killed.
-std::string prepared(const std::string& path) {
+// A directory with a lock is ours, however early a run was killed.
+void check_free_or_ours(const std::string& path) {
   try {
     if (fs::exists(path) && !fs::exists(path + "/config.json") && !fs::is_empty(path) &&
         !fs::exists(path + "/.lock")) {
@@ -32,6 +32,11 @@ std::string prepared(const std::string& path) {
   } catch (const fs::filesystem_error& error) {
     fail("can't look into the run directory \"", path, "\": ", error.code().message());
   }
+}
+
+// Creates the directory before the lock inside it, the first thing there, is taken.
+std::string prepared(const std::string& path) {
+  check_free_or_ours(path);
   create_folder(path);
   return path;
 }
@@ -44,19 +49,18 @@ nlohmann::json parse_config(const std::string& path) {
   return config;
 }
 
-}  // namespace
+constexpr const char* kIdentity[] = {"options", "data", "part"};  // of config.json
 
-RunDirectory::RunDirectory(const std::string& path, const nlohmann::json& config)
-    : path_(prepared(path)), lock_(path + "/.lock") {
-  create_folder(file("checkpoints"));
-  create_folder(file("networks"));
-  const std::string config_file = file("config.json");
-  if (!fs::exists(config_file)) {
-    write_file_atomically(config_file, config.dump(2) + "\n");
-    return;
-  }
+std::string identity_of(const nlohmann::json& config) {
+  std::string text;
+  for (const char* part : kIdentity) text += config.at(part).dump() + "\n";
+  return to_hex(sha256(text.data(), text.size()));
+}
+
+void check_same_run(const std::string& path, const nlohmann::json& config) {
+  const std::string config_file = path + "/config.json";
   const auto stored = parse_config(config_file);
-  for (const char* part : {"options", "data", "part"}) {
+  for (const char* part : kIdentity) {
     const auto difference =
         first_difference({{part, stored.value(part, nlohmann::json::object())}},
                          {{part, config.at(part)}}, "in the earlier run", "now");
@@ -66,6 +70,25 @@ RunDirectory::RunDirectory(const std::string& path, const nlohmann::json& config
            "; name another --run directory, or delete this one");
     }
   }
+}
+
+}  // namespace
+
+void check_run_directory(const std::string& path, const nlohmann::json& config) {
+  check_free_or_ours(path);
+  if (fs::exists(path + "/config.json")) check_same_run(path, config);
+}
+
+RunDirectory::RunDirectory(const std::string& path, const nlohmann::json& config)
+    : path_(prepared(path)), identity_(identity_of(config)), lock_(path + "/.lock") {
+  create_folder(file("checkpoints"));
+  create_folder(file("networks"));
+  const std::string config_file = file("config.json");
+  if (!fs::exists(config_file)) {
+    write_file_atomically(config_file, config.dump(2) + "\n");
+    return;
+  }
+  check_same_run(path, config);
 }
 
 bool RunDirectory::finished() const {

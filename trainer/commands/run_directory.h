@@ -8,6 +8,9 @@
 
 namespace last {
 
+// What RunDirectory's constructor would refuse, with nothing created: --dry-run.
+void check_run_directory(const std::string& path, const nlohmann::json& config);
+
 // DIR of --run: config.json, networks.csv (written last: its presence means the run is finished),
 // metrics.jsonl, checkpoints/, networks/ID.safetensors, best.TARGET.safetensors,
 // predictions.TARGET.csv, tensorboard/, cost.json, checksums.json; with --val-fraction also
@@ -26,9 +29,12 @@ class RunDirectory {
   const std::string& path() const { return path_; }
   std::string file(const std::string& name) const { return path_ + "/" + name; }
   std::string network_file(int64_t network) const;
+  // Of the options, the data and the part: what checkpoints have to agree with.
+  const std::string& identity() const { return identity_; }
 
  private:
   std::string path_;
+  std::string identity_;
   FileLock lock_;
 };
 

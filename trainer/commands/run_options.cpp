@@ -207,6 +207,7 @@ SearchSpace parse_space(const Texts& t) {
       "in 0..1, 1 excluded");
   check_each(
       "--seed", space.seeds, [](int64_t v) { return v >= 0; }, "0 or more");
+  if (space.methods == std::vector<Method>{Method::kLinear}) return space;
   for (const int64_t heads : space.heads) {
     for (const int64_t rank : space.ranks) {
       if (rank % heads != 0) {

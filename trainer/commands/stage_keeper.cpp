@@ -19,11 +19,12 @@ using Clock = std::chrono::steady_clock;
 StageKeeper::StageKeeper(std::string checkpoint, std::vector<Bank>& banks, MetricsLog& log,
                          int64_t batches, const Schedule& schedule, const StagePosition& start,
                          const std::string& label, Stopper& stopper, const RunData& data,
-                         double seconds_between_saves)
+                         const std::string& run, double seconds_between_saves)
     : checkpoint_(std::move(checkpoint)),
       banks_(banks),
       stopper_(stopper),
       data_(data),
+      run_(run),
       log_(log),
       batches_(batches),
       schedule_(schedule),
@@ -66,7 +67,8 @@ void StageKeeper::on_epoch(const StagePosition& position) {
 void StageKeeper::save(const StagePosition& position) {
   const auto start = Clock::now();
   save_checkpoint(checkpoint_, banks_, position,
-                  {{"metrics_bytes", log_.position().bytes},
+                  {{"run", run_},
+                   {"metrics_bytes", log_.position().bytes},
                    {"metrics_crc32c", log_.position().crc32c},
                    {"stopped", stopper_.state()}});
   saved_ = Clock::now();

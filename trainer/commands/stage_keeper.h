@@ -16,10 +16,12 @@ namespace last {
 // saves it now and then, at its end, and when it is interrupted.
 class StageKeeper {
  public:
-  // `batches` per epoch; what it refers to must outlive it.
+  // `batches` per epoch; `run`: RunDirectory::identity(), for the checkpoint; what it refers to
+  // must outlive it.
   StageKeeper(std::string checkpoint, std::vector<Bank>& banks, MetricsLog& log, int64_t batches,
               const Schedule& schedule, const StagePosition& start, const std::string& label,
-              Stopper& stopper, const RunData& data, double seconds_between_saves);
+              Stopper& stopper, const RunData& data, const std::string& run,
+              double seconds_between_saves);
 
   StageObserver observer();
 
@@ -32,6 +34,7 @@ class StageKeeper {
   std::vector<Bank>& banks_;
   Stopper& stopper_;
   const RunData& data_;
+  std::string run_;
   MetricsLog& log_;
   int64_t batches_;
   Schedule schedule_;

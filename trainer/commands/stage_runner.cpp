@@ -36,6 +36,12 @@ void StageRunner::train_from_checkpoint(TrainedStage& stage, const std::vector<S
   const auto& schedule = options_.schedule;
   StagePosition position;
   if (const auto restored = load_checkpoint(checkpoint, stage.banks)) {
+    if (restored->extra.at("run").get<std::string>() != directory_.identity()) {
+      fail(
+          "\"", checkpoint,
+          "\" is of a run with other options or data; name another --run directory, or delete this "
+          "one");
+    }
     position = restored->position;
     metrics_ = {static_cast<uint64_t>(json_integer(restored->extra.at("metrics_bytes"))),
                 static_cast<uint32_t>(json_integer(restored->extra.at("metrics_crc32c")))};
@@ -52,7 +58,8 @@ void StageRunner::train_from_checkpoint(TrainedStage& stage, const std::vector<S
   if (val != nullptr) load_resident(*val);
   MetricsLog log(metrics, metrics_);
   StageKeeper keeper(checkpoint, stage.banks, log, batches_per_epoch(train.data(), schedule),
-                     schedule, position, stage.name, stopper, data_, options_.checkpoint_every);
+                     schedule, position, stage.name, stopper, data_, directory_.identity(),
+                     options_.checkpoint_every);
   auto observer = keeper.observer();
   observer.on_epoch = [&stage, on_epoch = observer.on_epoch](const StagePosition& reached) {
     on_epoch(reached);
