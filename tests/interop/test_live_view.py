@@ -23,6 +23,8 @@ PATIENCE = 120  # seconds; far more than it takes on a slow machine
 class Terminal:
     """A program on a pseudo-terminal of a given size, and the screen it sees."""
 
+    processes = []  # of the test
+
     def __init__(self, arguments, rows=24, columns=100):
         self.screen = pyte.Screen(columns, rows)
         self.stream = pyte.ByteStream(self.screen)
@@ -30,6 +32,7 @@ class Terminal:
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self.process = subprocess.Popen(arguments, stdin=slave, stdout=slave, stderr=slave,
                                         env={**os.environ, "TERM": "xterm"})
+        self.processes.append(self.process)
         os.close(slave)
         self.master = master
 
@@ -61,7 +64,11 @@ class Terminal:
 
 @pytest.fixture
 def endless(tiny, tmp_path):
-    return command(tiny, tmp_path / "run", *ENDLESS)
+    yield command(tiny, tmp_path / "run", *ENDLESS)
+    for process in Terminal.processes:  # after a failed test the run would go on for good
+        process.kill()
+        process.wait()
+    Terminal.processes.clear()
 
 
 def test_a_terminal_shows_the_state_in_place(endless):
