@@ -55,9 +55,9 @@ int dispatch(const std::string& name, const std::string& summary,
 }
 
 // A file that is opened takes the first free number: where standard error is closed, messages would
-// go into a store.
+// go into a store. (Writing to what takes their place fails, as it would without it.)
 void open_standard_descriptors() {
-  int descriptor = ::open("/dev/null", O_RDWR);
+  int descriptor = ::open("/dev/null", O_RDONLY);
   while (descriptor >= 0 && descriptor <= STDERR_FILENO) descriptor = ::dup(descriptor);
   if (descriptor > STDERR_FILENO) ::close(descriptor);
 }

@@ -118,7 +118,7 @@ def test_a_checkpoint_of_another_configuration_is_refused(tiny, stopped):
     (stopped / "config.json").unlink()
     message = failing(command(tiny, stopped, "--epochs", "100000", "--learning-rate", "7e-3"), 1)
     assert "search.safetensors" in message and "other options or data" in message
-    (stopped / "config.json").unlink()
+    assert not (stopped / "config.json").exists()
     again = subprocess.run(command(tiny, stopped, "--epochs", "100000", "--time-limit", "1s"),
                            capture_output=True, text=True, check=False)
     assert again.returncode == 4 and "going on after epoch" in again.stderr

@@ -72,9 +72,9 @@ class Run {
                                 static_cast<uint64_t>(options_.schedule.data_seed));
     }
     searched_ = static_cast<int64_t>(settings_.size());
-    if (options_.search.kind == SearchKind::kRandom && options_.search.draws > grid_size_) {
-      log_info(concat("--search random:", options_.search.draws, ": the grid has only ", grid_size_,
-                      grid_size_ == 1 ? " network" : " networks", ", all are trained"));
+    if (options_.search.kind == SearchKind::kRandom && searched_ == grid_size_) {
+      log_info(concat("--search random:", options_.search.draws,
+                      " leaves nothing out: no method has more settings"));
     }
     settings_ = settings_of_part(settings_, options_.part);
     joined_ = options_.part.is_whole() && holds_joined_search(options_.run);

@@ -8,6 +8,7 @@
 #include "common/io/checksum.h"
 #include "common/io/json_text.h"
 #include "trainer/report/run_checksums.h"
+#include "trainer/training/checkpoint.h"
 
 namespace last {
 namespace {
@@ -72,11 +73,31 @@ void check_same_run(const std::string& path, const nlohmann::json& config) {
   }
 }
 
+// Without config.json only the checkpoints tell what run is in the directory.
+void check_checkpoints(const std::string& path, const std::string& identity) {
+  for (const char* stage : {"search", "retrain"}) {
+    const std::string checkpoint = path + "/checkpoints/" + stage + ".safetensors";
+    if (fs::exists(checkpoint))
+      check_checkpoint(checkpoint, run_of_checkpoint(checkpoint), identity);
+  }
+}
+
 }  // namespace
+
+void check_checkpoint(const std::string& checkpoint, const std::string& run,
+                      const std::string& identity) {
+  if (run == identity) return;
+  fail("\"", checkpoint, "\" is of a run with other options or data",
+       "; name another --run directory, or delete this one");
+}
 
 void check_run_directory(const std::string& path, const nlohmann::json& config) {
   check_free_or_ours(path);
-  if (fs::exists(path + "/config.json")) check_same_run(path, config);
+  if (fs::exists(path + "/config.json")) {
+    check_same_run(path, config);
+  } else {
+    check_checkpoints(path, identity_of(config));
+  }
 }
 
 RunDirectory::RunDirectory(const std::string& path, const nlohmann::json& config)
@@ -85,6 +106,7 @@ RunDirectory::RunDirectory(const std::string& path, const nlohmann::json& config
   create_folder(file("networks"));
   const std::string config_file = file("config.json");
   if (!fs::exists(config_file)) {
+    check_checkpoints(path, identity_);
     write_file_atomically(config_file, config.dump(2) + "\n");
     return;
   }

@@ -8,6 +8,10 @@
 
 namespace last {
 
+// Error where a checkpoint's run isn't RunDirectory::identity().
+void check_checkpoint(const std::string& checkpoint, const std::string& run,
+                      const std::string& identity);
+
 // What RunDirectory's constructor would refuse, with nothing created: --dry-run.
 void check_run_directory(const std::string& path, const nlohmann::json& config);
 

@@ -36,12 +36,7 @@ void StageRunner::train_from_checkpoint(TrainedStage& stage, const std::vector<S
   const auto& schedule = options_.schedule;
   StagePosition position;
   if (const auto restored = load_checkpoint(checkpoint, stage.banks)) {
-    if (restored->extra.at("run").get<std::string>() != directory_.identity()) {
-      fail(
-          "\"", checkpoint,
-          "\" is of a run with other options or data; name another --run directory, or delete this "
-          "one");
-    }
+    check_checkpoint(checkpoint, restored->extra.value("run", ""), directory_.identity());
     position = restored->position;
     metrics_ = {static_cast<uint64_t>(json_integer(restored->extra.at("metrics_bytes"))),
                 static_cast<uint32_t>(json_integer(restored->extra.at("metrics_crc32c")))};

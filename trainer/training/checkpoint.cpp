@@ -99,6 +99,19 @@ void save_checkpoint(const std::string& path, std::vector<Bank>& banks,
   write_safetensors(path, tensors, {{"state", state.dump()}});
 }
 
+std::string run_of_checkpoint(const std::string& path) {
+  const SafetensorsFile file(path);
+  file.require_checksum();
+  try {
+    const auto state = parse_json(file.metadata().at("state"), "\"" + path + "\"");
+    return state.at("extra").value("run", "");
+  } catch (const nlohmann::json::exception& error) {
+    fail("\"", path, "\" is no checkpoint of this program: ", error.what());
+  } catch (const std::out_of_range&) {
+    fail("\"", path, "\" is no checkpoint of this program: no state in it");
+  }
+}
+
 std::optional<RestoredCheckpoint> load_checkpoint(const std::string& path,
                                                   std::vector<Bank>& banks) {
   if (!std::filesystem::exists(path)) return std::nullopt;
