@@ -87,8 +87,10 @@ void add_training_options(po::options_description& group, Texts& t) {
   add(group, "seed", t.seed, "LIST", "of the initial weights");
   add(group, "data-seed", t.data_seed, "N", "of the order of batches");
   add(group, "epochs", t.epochs, "N", "epochs in all");
-  add(group, "warmup-epochs", t.warmup_epochs, "N", "epochs of them with a rising learning rate");
-  add(group, "batch-size", t.batch_size, "N", "images per step");
+  add(group, "warmup-epochs", t.warmup_epochs, "N",
+      "epochs of them with a rising learning rate, which then falls in a cosine");
+  add(group, "batch-size", t.batch_size, "N",
+      "images per step; in each epoch, other images are left over and left out");
 }
 
 void add_search_options(po::options_description& group, Texts& t, const std::string& presets) {
