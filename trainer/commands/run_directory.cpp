@@ -82,6 +82,14 @@ void check_checkpoints(const std::string& path, const std::string& identity) {
   }
 }
 
+void check_run(const std::string& path, const nlohmann::json& config) {
+  if (fs::exists(path + "/config.json")) {
+    check_same_run(path, config);
+  } else {
+    check_checkpoints(path, identity_of(config));
+  }
+}
+
 }  // namespace
 
 void check_checkpoint(const std::string& checkpoint, const std::string& run,
@@ -93,11 +101,7 @@ void check_checkpoint(const std::string& checkpoint, const std::string& run,
 
 void check_run_directory(const std::string& path, const nlohmann::json& config) {
   check_free_or_ours(path);
-  if (fs::exists(path + "/config.json")) {
-    check_same_run(path, config);
-  } else {
-    check_checkpoints(path, identity_of(config));
-  }
+  check_run(path, config);
 }
 
 RunDirectory::RunDirectory(const std::string& path, const nlohmann::json& config)
@@ -105,12 +109,8 @@ RunDirectory::RunDirectory(const std::string& path, const nlohmann::json& config
   create_folder(file("checkpoints"));
   create_folder(file("networks"));
   const std::string config_file = file("config.json");
-  if (!fs::exists(config_file)) {
-    check_checkpoints(path, identity_);
-    write_file_atomically(config_file, config.dump(2) + "\n");
-    return;
-  }
-  check_same_run(path, config);
+  check_run(path, config);
+  if (!fs::exists(config_file)) write_file_atomically(config_file, config.dump(2) + "\n");
 }
 
 bool RunDirectory::finished() const {

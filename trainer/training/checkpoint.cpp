@@ -78,6 +78,24 @@ void restore_bank(const SafetensorsFile& file, const nlohmann::json& state, Bank
   }
 }
 
+SafetensorsFile open_checkpoint(const std::string& path) {
+  SafetensorsFile file(path);
+  file.require_checksum();
+  return file;
+}
+
+// What `use` makes of the state in the file; an Error where it isn't what save_checkpoint writes.
+template <class Use>
+auto with_state(const SafetensorsFile& file, const Use& use) {
+  try {
+    return use(parse_json(file.metadata().at("state"), "\"" + file.path() + "\""));
+  } catch (const nlohmann::json::exception& error) {
+    fail("\"", file.path(), "\" is no checkpoint of this program: ", error.what());
+  } catch (const std::out_of_range&) {
+    fail("\"", file.path(), "\" is no checkpoint of this program: no state in it");
+  }
+}
+
 }  // namespace
 
 void save_checkpoint(const std::string& path, std::vector<Bank>& banks,
@@ -100,35 +118,21 @@ void save_checkpoint(const std::string& path, std::vector<Bank>& banks,
 }
 
 std::string run_of_checkpoint(const std::string& path) {
-  const SafetensorsFile file(path);
-  file.require_checksum();
-  try {
-    const auto state = parse_json(file.metadata().at("state"), "\"" + path + "\"");
-    return state.at("extra").value("run", "");
-  } catch (const nlohmann::json::exception& error) {
-    fail("\"", path, "\" is no checkpoint of this program: ", error.what());
-  } catch (const std::out_of_range&) {
-    fail("\"", path, "\" is no checkpoint of this program: no state in it");
-  }
+  return with_state(open_checkpoint(path),
+                    [](const nlohmann::json& state) { return state.at("extra").value("run", ""); });
 }
 
 std::optional<RestoredCheckpoint> load_checkpoint(const std::string& path,
                                                   std::vector<Bank>& banks) {
   if (!std::filesystem::exists(path)) return std::nullopt;
-  const SafetensorsFile file(path);
-  file.require_checksum();
-  try {
-    const auto state = parse_json(file.metadata().at("state"), "\"" + path + "\"");
+  const auto file = open_checkpoint(path);
+  return with_state(file, [&](const nlohmann::json& state) {
     const auto& states = state.at("banks");
     keep_stored_networks(states, banks, path);
     for (size_t b = 0; b < banks.size(); ++b) restore_bank(file, states[b], banks[b], b);
     return RestoredCheckpoint{{json_integer(state.at("epoch")), json_integer(state.at("batch"))},
                               state.at("extra")};
-  } catch (const nlohmann::json::exception& error) {
-    fail("\"", path, "\" is no checkpoint of this program: ", error.what());
-  } catch (const std::out_of_range&) {
-    fail("\"", path, "\" is no checkpoint of this program: no state in it");
-  }
+  });
 }
 
 }  // namespace last

@@ -23,7 +23,7 @@ BankView::BankView(const Plan& plan, const BankConfig& config, const Parameters&
   column_means_.resize(all * qkv_stride);
   shifts_.resize(all * qkv_stride);
   up_means_.resize(all * rank_stride);
-  if (plan.crossed_modules > 0 && training) {
+  if (training) {
     crossed_.resize(static_cast<size_t>(config.networks() * plan.layout.weights()));
   }
   for (size_t i = 0; i < all; ++i) {
@@ -57,7 +57,7 @@ void BankView::prepare(const Kernels& kernels, int64_t network, int module) {
 void BankView::prepare_crossed(const Kernels& kernels, int64_t network, int module) {
   const auto views = modules(network);
   const float* up = views[static_cast<size_t>(module)].up_weight;
-  float* out = &crossed_[static_cast<size_t>(network * plan_.layout.weights())];
+  float* out = crossed_.data() + network * plan_.layout.weights();
   for (int l = module + 1; l < plan_.crossed_modules; ++l) {
     kernels.cross_qkv(plan_.shape, views[static_cast<size_t>(l)], up,
                       out + plan_.layout.qkv_weights(module, l));
@@ -69,9 +69,7 @@ void BankView::prepare_crossed(const Kernels& kernels, int64_t network, int modu
 }
 
 const float* BankView::crossed_weights(int64_t network) const {
-  return plan_.crossed_modules > 0
-             ? &crossed_[static_cast<size_t>(network * plan_.layout.weights())]
-             : nullptr;
+  return crossed_.data() + network * plan_.layout.weights();
 }
 
 std::span<const ModuleView> BankView::modules(int64_t network) const {
@@ -104,7 +102,7 @@ GradientView::GradientView(const Plan& plan, int64_t networks, Parameters& gradi
   const auto dim = static_cast<size_t>(s.dim), rank = static_cast<size_t>(s.rank);
   const auto qkv_stride = static_cast<size_t>(s.qkv_stride);
   shifts_.resize(all * qkv_stride);
-  if (plan.crossed_modules > 0) crossed_.resize(static_cast<size_t>(networks * plan.layout.sums()));
+  crossed_.resize(static_cast<size_t>(networks * plan.layout.sums()));
   for (size_t i = 0; i < all; ++i) {
     modules_.push_back({row(gradients.qkv_weight, i, dim * 3 * rank),
                         row(gradients.up_weight, i, rank * dim), row(gradients.up_bias, i, dim),
@@ -118,8 +116,7 @@ std::span<const ModuleGradients> GradientView::modules(int64_t network) const {
 }
 
 float* GradientView::crossed_sums(int64_t network) {
-  return plan_.crossed_modules > 0 ? &crossed_[static_cast<size_t>(network * plan_.layout.sums())]
-                                   : nullptr;
+  return crossed_.data() + network * plan_.layout.sums();
 }
 
 void GradientView::finish(const Kernels& kernels, const ModuleView& parameters, int64_t network,

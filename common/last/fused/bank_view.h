@@ -25,7 +25,7 @@ class BankView {
   void prepare_crossed(const Kernels& kernels, int64_t network, int module);
 
   std::span<const ModuleView> modules(int64_t network) const;
-  // Of CrossedLayout::weights(); nullptr in the plain form.
+  // Of CrossedLayout::weights(), of a view for training.
   const float* crossed_weights(int64_t network) const;
   HeadView head(int64_t network) const;
 
@@ -48,7 +48,7 @@ class GradientView {
   GradientView(const Plan& plan, int64_t networks, Parameters& gradients);
 
   std::span<const ModuleGradients> modules(int64_t network) const;
-  // Of CrossedLayout::sums(); nullptr in the plain form.
+  // Of CrossedLayout::sums().
   float* crossed_sums(int64_t network);
   // Turns the sums over the batch into the gradients of the parameters, in place.
   void finish(const Kernels& kernels, const ModuleView& parameters, int64_t network, int module);

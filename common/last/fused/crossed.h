@@ -32,7 +32,8 @@ enum class BackwardForm { kBest, kPlain, kHalf, kCrossed };
 // once for all images weighs more.)
 int best_crossed_modules(const NetworkConfig& network, int modules, int tokens, int dim);
 
-// Where a network's small matrices lie, in floats; i, k, l: modules.
+// Where a network's small matrices lie, in floats; i, k, l: modules. Without modules all sizes are
+// 0.
 class CrossedLayout {
  public:
   CrossedLayout() = default;

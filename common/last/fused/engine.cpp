@@ -287,7 +287,7 @@ int64_t fused_bytes(const BankConfig& config, int64_t images, int threads,
   const int64_t classes = *std::max_element(config.classes.begin(), config.classes.end());
   const int64_t row = config.backbone.dim + classes;
   const fused::Plan plan(config.network, config.backbone, form);
-  const int64_t crossed = plan.crossed_modules > 0 ? plan.layout.weights() + plan.layout.sums() : 0;
+  const int64_t crossed = plan.layout.weights() + plan.layout.sums();
   return threads * fused_bytes_per_thread(config.network, config.backbone, form) +
          config.networks() * (images * row + crossed) * static_cast<int64_t>(sizeof(float));
 }

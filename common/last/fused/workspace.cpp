@@ -51,7 +51,7 @@ int64_t Workspace::lay_out(const Plan& plan, char* memory) {
   input_factors = array(s.lanes);
   later_factors = array(s.lanes);
   scaled_attended = array(plan.crossed_modules > 0 ? attended_size : 0);
-  crossed = array(plan.crossed_modules > 0 ? plan.layout.most_sums() : 0);
+  crossed = array(plan.layout.most_sums());
   attention = array(side_network ? attention_scratch(s) : 0);
   backward = array(side_network ? backward_scratch(s) / 4 : 0);
   d_qkv_weight = array(static_cast<long>(kStrip) * s.qkv_stride);

@@ -1,5 +1,5 @@
 #include "common/last/fused/kernels/attention_bf16.h"
-#include "common/last/fused/kernels/table.h"
+#include "common/last/fused/kernels/make_table.h"
 
 namespace last::fused::LAST_ISA_NAMESPACE {
 
@@ -21,21 +21,6 @@ void backward(const Shape& shape, const AttentionBackward& a) {
 }  // namespace
 
 extern const Kernels kTable;
-const Kernels kTable = {
-    LAST_ISA_NAME,      add_map,
-    pool_map,           pool_tile,
-    prepare_module,     forward_strip,
-    normalize,          forward,
-    advance_means,      backward,
-    normalize_backward, backward_strip,
-    cross_qkv,          cross_up,
-    scale_rows,         cross_tokens,
-    add_crossed,        add_crossed_gradients,
-    add_block,          pool_attended,
-    add_pooled_branch,  pooled_backward,
-    add_outer,          head_logits,
-    head_backward,      head_weight_gradient,
-    finish_module,
-};
+constinit const Kernels kTable = make_table(forward, backward);
 
 }  // namespace last::fused::LAST_ISA_NAMESPACE
